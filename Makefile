@@ -1,0 +1,74 @@
+# Two commands do everything on a fresh machine with Python 3.11+ and make: `make run` and `make test`.
+# The first one creates .venv and installs into it; nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= shapes
+METHOD ?= simclr
+MINUTES ?= 3
+SEED ?= 0
+OUT ?= runs/quickstart
+# A smaller, CPU-only build of PyTorch from an index of your choice: make run TORCH_INDEX=<address>
+TORCH_INDEX ?=
+
+PY := $(VENV)/bin/python
+PYTEST := $(PY) -m pytest -q
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 300
+
+.PHONY: help run lab test test-slow notebooks lint format clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@echo "sslkit: learn how machines learn to see without labels"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@echo
+	@echo "  make run DATA=emoji|fashion|digits|cifar10|path/to/pictures METHOD=simclr|vicreg|byol|mae|... MINUTES=3 SEED=0"
+
+run: $(VENV)/.installed  ## pretrain without labels, evaluate, write a report (5 to 6 minutes)
+	@$(PY) -m sslkit quickstart --data "$(DATA)" --method "$(METHOD)" --minutes "$(MINUTES)" --seed "$(SEED)" --out "$(OUT)"
+
+lab: $(VENV)/.installed  ## open the notebooks in JupyterLab
+	@$(PY) -m sslkit lab
+
+test: $(VENV)/.installed-test  ## unit tests, notebooks, documentation (at most 15 minutes on two cores)
+	$(PY) -m ruff check .
+	$(PYTEST) -m "not slow" tests
+	CI=true $(PYTEST) $(NBVAL) notebooks
+
+test-slow: $(VENV)/.installed-test  ## methods learn, wheel, every notebook retrained from nothing (at most 35 minutes)
+	$(PYTEST) -m slow tests
+
+notebooks: $(VENV)/.installed-test  ## build notebooks/*.ipynb from notebooks/source/*.py and execute them
+	$(PY) notebooks/build.py
+
+format: $(VENV)/.installed-test  ## format the code
+	$(PY) -m ruff format sslkit tests data
+	$(PY) -m ruff check --fix .
+
+clean:  ## remove everything that was made here, the virtual environment included
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache build dist
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "sslkit needs Python 3.11 or newer; '$(PYTHON)' is not. Try: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Python's venv module is missing. On Debian and Ubuntu: sudo apt install python3-venv"; \
+		echo "Without it: pip install . && python -m sslkit quickstart"; exit 1; }
+	@$(PY) -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing sslkit and what it needs into $(VENV)."
+	@echo "PyTorch's standard Linux build brings GPU libraries: a download of about 2.5 GB, 6 GB on disk."
+	@echo "With TORCH_INDEX=<address of a CPU index> or on macOS it is about 0.2 GB."
+ifneq ($(TORCH_INDEX),)
+	@$(PY) -m pip install --quiet --constraint constraints.txt --index-url $(TORCH_INDEX) torch torchvision
+endif
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	@echo "Installing the test tools into $(VENV)."
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@

@@ -1,0 +1,35 @@
+"""sslkit: the kit with which people learn how machines learn to see without labels.
+
+    import sslkit
+
+    data = sslkit.datasets.load("shapes")
+    run = sslkit.pretrain("simclr", data, minutes=3, seed=0)
+    print(run.evaluate())
+    run.report("runs/mine")
+
+Submodules are loaded when they are first used, so `import sslkit` costs little more than `import torch`.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "augment", "checkpoint", "datasets", "device", "distributed", "evaluation", "exercises", "fine_tune", "losses", "maps",
+    "methods", "nets", "plots", "progress", "recipes", "schedules", "seeds", "train",
+)  # fmt: skip
+_NAMES = {"pretrain": "run", "load": "run", "Run": "run", "TrainConfig": "train", "Embedding": "estimator"}
+
+__all__ = [*_MODULES, *_NAMES]
+
+
+def __getattr__(name: str):
+    if name in _NAMES:
+        return getattr(import_module(f"sslkit.{_NAMES[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"sslkit.{name}")
+    raise AttributeError(f"module 'sslkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

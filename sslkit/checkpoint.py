@@ -1,0 +1,219 @@
+"""Files that hold a run: written whole or not at all, read without running anything that is inside them."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+
+from sslkit import distributed
+from sslkit.datasets import Stream
+
+FORMAT = 1  # raised when the meaning of the stored values changes
+FILE = "checkpoint.pt"
+SECONDS_BETWEEN = 60
+
+
+def write(path: str | Path, state: dict) -> None:
+    """Write a dictionary of tensors and plain values to `path`. Raises OSError with one sentence, see `write_file`."""
+    write_file(path, lambda file: torch.save({"format": FORMAT, **state}, file))
+
+
+def write_file(path: str | Path, save: Callable[[BinaryIO], object]) -> None:
+    """Let `save` fill a file that appears at `path` only when it is complete.
+
+    A full disk or a crash leaves an earlier file as it was. Raises OSError with one sentence when it cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            save(file)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # PyTorch's zip writer turns a full disk into a RuntimeError
+        with suppress(OSError):
+            temporary.unlink()
+        reason = _first_line(error) if isinstance(error, OSError) else "the disk seems to be full"
+        raise OSError(
+            f"Could not write {path} ({reason}). Free some space or choose another folder; "
+            "what was saved before is untouched."
+        ) from error
+
+
+def read(path: str | Path) -> dict:
+    """The state that `write` stored, from a checkpoint or the folder that holds one. Nothing inside the file can run.
+
+    Raises FileNotFoundError, or ValueError with one sentence for a file that is cut short, foreign or of another format.
+    """
+    path = Path(path)
+    path = path / FILE if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint at {path}. Give the folder of a run, or its {FILE}.")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f"{path} was not opened: it is not a checkpoint, or it holds more than tensors and plain values. "
+            "Such a file could run code, so it is never trusted. Train again or ask for a clean copy."
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path} is cut short or damaged ({_first_line(error)}). Use another copy or train again."
+        ) from error
+    found = state.get("format") if isinstance(state, dict) else None
+    if found != FORMAT:
+        raise ValueError(f"{path} has checkpoint format {found}; this sslkit reads format {FORMAT}. Train again.")
+    return state
+
+
+def check_writable(folder: str | Path) -> Path:
+    """Make sure before any work is done that `folder` can be written, without making it yet.
+
+    Raises OSError with one sentence.
+    """
+    folder = Path(folder)
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return folder
+    except OSError as error:
+        raise OSError(
+            f"The run folder {folder} cannot be written ({_first_line(error)}). Choose another folder."
+        ) from error
+
+
+def exists(folder: str | Path) -> bool:
+    """Whether a run folder holds a checkpoint. Raises ValueError if it does for some processes only."""
+    found = (Path(folder) / FILE).exists()
+    if found != distributed.agree(found):
+        raise ValueError(f"Not all processes see the same files in {folder}. Choose a folder that all machines share.")
+    return found
+
+
+def settle(config, stored: dict):
+    """The configuration with what it leaves open ("auto", None) as a checkpoint has it."""
+    return replace(config, **{name: stored[name] for name, value in asdict(config).items() if value in ("auto", None)})
+
+
+class Keeper:
+    """Keeps the checkpoint of one run in its folder. Without a folder it keeps nothing.
+
+    A checkpoint needs no generator states: every permutation and every view is a function of seed and step
+    (`sslkit.seeds`), so the step is enough to go on exactly. A stream adds where it is, if it can tell.
+    The first checkpoint is written at the first log step, so that a folder that cannot hold it is found early.
+    """
+
+    def __init__(self, folder: str | Path | None, method, data):
+        self.folder = None if folder is None else check_writable(folder)
+        self.method, self.source, self.state, self.saved = method, data, None, -math.inf
+        self.data = describe(data) if self.folder else None
+        if self.folder and exists(self.folder):
+            self.state = read(self.folder)
+
+    def config(self, config):
+        """The stored configuration if this folder holds the same run, None if it is empty.
+
+        Raises ValueError naming the first thing that differs.
+        """
+        if self.state is None:
+            return None
+        stored = self.state["config"]
+        config = settle(config, stored)
+        versus = {
+            "method": (self.state["method"], self.method.spec),
+            "data": (self.state["data"]["fingerprint"], self.data["fingerprint"]),
+            "processes": (self.state["processes"], distributed.world()[1]),
+            **{name: (stored[name], value) for name, value in asdict(config).items()},
+        }
+        for name, (before, now) in versus.items():
+            if before != now:
+                raise ValueError(
+                    f"The checkpoint in {self.folder} is of another run: its {name} was {before!r}, now it is {now!r}. "
+                    "Choose another folder, or ask for the same run again."
+                )
+        return config
+
+    def restore(self, optimiser, history) -> None:
+        """Put method, optimiser and history where the checkpoint left them."""
+        if self.state is None:
+            return
+        self.method.load_state_dict(self.state["weights"])
+        if self.state["optimiser"] is not None:
+            optimiser.load_state_dict(self.state["optimiser"])
+        for name, value in self.state["history"].items():
+            setattr(history, name, value)
+        if isinstance(self.source, Stream) and self.state["optimiser"] is not None:
+            state = self.state["streams"][distributed.world()[0]]
+            if state is None:
+                warnings.warn(
+                    "Resuming on an iterable without state_dict: it begins anew, so the result will not be exactly that "
+                    "of a run that was never stopped.",
+                    stacklevel=3,
+                )
+            else:
+                self.source.go_to(state)
+        here = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+        changed = [f"{name} {self.state[name]} -> {now}" for name, now in here.items() if self.state[name] != now]
+        if changed and self.state["optimiser"] is not None:
+            warnings.warn(
+                f"Resuming on another set-up ({', '.join(changed)}): the result may differ in the last digits.",
+                stacklevel=3,
+            )
+
+    def save(self, config, optimiser, history, *, now: bool = False) -> None:
+        """Write a checkpoint, if `now` or if the last one is a minute old. Weights that are not finite are not written."""
+        due = now or time.monotonic() - self.saved > SECONDS_BETWEEN
+        if self.folder is None or not distributed.agree(due):
+            return
+        streams = distributed.collect(self.source.state()) if isinstance(self.source, Stream) else []
+        if distributed.world()[0] > 0:
+            return
+        if not all(torch.isfinite(p).all() for p in self.method.parameters()):
+            raise FloatingPointError(
+                f"Some weights are no longer finite at step {history.step}. {self.advice(config.lr)}"
+            )
+        packed = pack(self.method, self.data, config, history, optimiser)
+        write(self.folder / FILE, {**packed, "streams": streams})
+        self.saved = time.monotonic()
+
+    def advice(self, lr: float) -> str:
+        kept = (
+            f"The last finite checkpoint is in {self.folder}. " if self.folder and (self.folder / FILE).exists() else ""
+        )
+        return f"{kept}Training diverged; try a learning rate below {lr:.2g}, or a longer warm-up."
+
+
+def describe(data) -> dict:
+    """What a run remembers of its data: enough to recognise it, and to show new pictures to the encoder."""
+    return {"name": data.name, "fingerprint": data.fingerprint(), "shape": list(data.shape), "names": list(data.names)}
+
+
+def pack(method, data: dict, config, history, optimiser=None) -> dict:
+    """Everything a run is, as tensors and plain values. Without the optimiser it can be read, not continued."""
+    return {
+        "method": method.spec,
+        "encoder": method.encoder.spec,
+        "weights": method.state_dict(),
+        "optimiser": None if optimiser is None else optimiser.state_dict(),
+        "config": asdict(config),
+        "history": dict(vars(history)),
+        "data": data,
+        "processes": distributed.world()[1],
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,174 @@
+"""The command line: `python -m sslkit quickstart`, and the few commands around it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+
+import sslkit
+
+FEW, MANY = 32, 512  # training pictures: from MANY on the usual batch is used, below FEW there is nothing to learn from
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit code; mistakes of the user are one sentence on stderr, not a traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"sslkit: {message}", file=sys.stderr)
+            return options.command(options) or 0
+    except (ValueError, TypeError, OSError, FloatingPointError, ModuleNotFoundError) as error:
+        if os.environ.get("SSLKIT_DEBUG"):
+            raise
+        print(f"sslkit: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sslkit: stopped.", file=sys.stderr)
+        return 130
+
+
+def quickstart(options: argparse.Namespace) -> None:
+    """From unlabelled pictures to a report: pretrain, evaluate, draw, save."""
+    start = time.perf_counter()
+    sslkit.checkpoint.check_writable(options.out)
+    data = sslkit.datasets.load(os.path.expanduser(options.data))
+    print(f"Data: {data}", flush=True)
+    print(f"Learning without labels: {options.method}, {options.minutes:g} minutes, seed {options.seed}.", flush=True)
+    few = {}
+    if MANY > len(data.train) >= FEW:
+        few["batch_size"] = len(data.train) // 2
+        print(f"With {len(data.train)} training pictures, every batch has {few['batch_size']}.", flush=True)
+    run = sslkit.pretrain(options.method, data, minutes=options.minutes, seed=options.seed, **few)
+    if run.history.step < run.config.steps:
+        raise KeyboardInterrupt
+    print("Evaluating beside the baselines, drawing the map, writing the report ...", flush=True)
+    if data.labels is not None and len(data.labels.unique()) > 1:
+        print(f"The same network from scratch with all labels: {run.ceiling}", flush=True)
+    page = run.report(options.out)
+    print(f"\n{run.evaluate()}\n")
+    print(f"{run}, done in {time.perf_counter() - start:.0f} s.")
+    print(f"Report: {page}  (open it in any browser, no network needed)")
+    print("Next:   make lab   (or: python -m sslkit lab) opens the notebooks, starting with 00_start_here.")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Pretrain with checkpoints, in one process or in as many as torchrun started. The same command again goes on."""
+    out = sslkit.checkpoint.check_writable(options.out)
+    # Around everything: when one process is gone, torchrun sends SIGTERM to the others, which still have to say so.
+    with sslkit.train.interruptible() as stop:
+        try:
+            with sslkit.distributed.processes():
+                return _train(options, out, stop)
+        except ConnectionError as error:
+            kept = f"The last checkpoint is in {out}; the" if (out / sslkit.checkpoint.FILE).exists() else "The"
+            print(f"sslkit: {error} {kept} same command goes on.", file=sys.stderr, flush=True)
+            return 1
+
+
+def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int:
+    rank, world = sslkit.distributed.world()
+    say = partial(print, flush=True) if rank == 0 else lambda *_: None
+    with sslkit.distributed.one_first():  # it may have to be downloaded
+        data = sslkit.datasets.load(os.path.expanduser(options.data))
+    say(f"Data: {data}")
+    many = f", {world} processes" if world > 1 else ""
+    say(f"Learning without labels: {options.method}, {options.batch_size} a batch, seed {options.seed}{many}.")
+    board = sslkit.progress.TensorBoard(out) if options.tensorboard else lambda row: None
+
+    def watch(row: dict) -> None:
+        if "rankme" in row:
+            say(
+                f"step {row['step']:,}:",
+                *(f"{name} {row[name]:.3f}" for name in ("loss", "rankme", "knn") if name in row),
+            )
+        board(row)
+
+    run = sslkit.pretrain(
+        options.method, data, steps=options.steps, minutes=options.minutes, seed=options.seed,
+        batch_size=options.batch_size, resume=out, watch=watch, stop=stop,
+    )  # fmt: skip
+    if run.history.step < run.config.steps:
+        say(f"Stopped after step {run.history.step:,} of {run.config.steps:,}; the same command goes on.")
+        return 130
+    if rank == 0:
+        run.export(out)
+    say(f"{run}\nSaved in {out}: sslkit.load brings it back, to evaluate it and to write its report.")
+    return 0
+
+
+def race(options: argparse.Namespace) -> None:
+    """Every method, one encoder, the same minutes, the same exam: one record per row, so it can stop and go on."""
+    from sslkit import race as racing
+
+    rows = racing.race(
+        options.out, methods=options.methods or racing.ENTRANTS, data=options.data or tuple(racing.MINUTES),
+        seeds=range(options.seeds), minutes=options.minutes, steps=options.steps,
+    )  # fmt: skip
+    for row in rows:
+        score = row["columns"].get("this encoder", {}).get("linear probe")
+        found = row.get("diverged") or (f"linear probe {score['value']:.3f}, " if score else "")
+        print(f"{row['data']}, {row['method']}, seed {row['seed']}: {found}{row['seconds']:.0f} s", flush=True)
+    print(f"\n{racing.tables(racing.read(options.out))}\n\nRecords: {options.out}. The same command goes on.")
+
+
+def lab(options: argparse.Namespace) -> int:
+    """Open the notebooks in JupyterLab."""
+    notebooks = Path(__file__).resolve().parent.parent / "notebooks"
+    if not notebooks.is_dir():
+        raise FileNotFoundError(
+            "The notebooks are not part of the installed package. Get the repository, and run this command there."
+        )
+    return subprocess.call([sys.executable, "-m", "jupyterlab", str(notebooks / "00_start_here.ipynb")])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sslkit", description="Learn how machines learn to see without labels.")
+    parser.add_argument("--version", action="version", version=f"sslkit {sslkit.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    command = commands.add_parser("quickstart", help="pretrain without labels, evaluate, write a report")
+    command.add_argument("--data", default="shapes", help="a data set, a folder of pictures or an .npz file (shapes)")
+    command.add_argument("--method", default="simclr", help="how to learn (simclr)")
+    command.add_argument("--minutes", type=float, default=3.0, help="minutes of training (3)")
+    command.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    command.add_argument("--out", default="runs/quickstart", help="where to write (runs/quickstart)")
+    command.set_defaults(command=quickstart)
+
+    command = commands.add_parser("train", help="pretrain with checkpoints; under torchrun, in several processes")
+    command.add_argument(
+        "--data", default="shapes", help="a data set, a folder of pictures, an .npz or .npy file (shapes)"
+    )
+    command.add_argument("--method", default="simclr", help="how to learn (simclr)")
+    budget = command.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=int, help="optimiser steps")
+    budget.add_argument("--minutes", type=float, help="minutes of training, instead of steps (3)")
+    command.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    command.add_argument("--batch-size", type=int, default=256, help="pictures a step, over all processes (256)")
+    command.add_argument(
+        "--out", default="runs/train", help="where checkpoints go; the same command goes on (runs/train)"
+    )
+    command.add_argument("--tensorboard", action="store_true", help="also write what TensorBoard shows")
+    command.set_defaults(command=train)
+
+    command = commands.add_parser("race", help="all methods, the same encoder, the same minutes, several seeds")
+    command.add_argument("methods", nargs="*", help="which methods (all)")
+    command.add_argument("--data", nargs="*", help="data sets (shapes emoji fashion)")
+    command.add_argument("--seeds", type=int, default=3, help="seeds per method (3)")
+    budget = command.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=float, help="minutes of training per row (2 on shapes, 1 on the others)")
+    budget.add_argument("--steps", type=int, help="optimiser steps per row, instead of minutes")
+    command.add_argument(
+        "--out", default="runs/race", help="where the records go; the same command goes on (runs/race)"
+    )
+    command.set_defaults(command=race)
+
+    command = commands.add_parser("lab", help="open the notebooks in JupyterLab")
+    command.set_defaults(command=lab)
+    return parser

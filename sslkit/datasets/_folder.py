@@ -1,0 +1,82 @@
+"""`folder`: the user's own pictures, any size and any format that Pillow reads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sslkit.datasets._cache import cached, square
+from sslkit.datasets._images import Images, draw_split
+
+
+def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.125, test: float = 0.125) -> Images:
+    """Read all pictures below a folder: upright, the middle square, resized to size x size.
+
+    If every picture lies in a sub-folder, the sub-folders of the first level are the classes; otherwise there are no
+    labels. The set is RGB; grey if all pictures are grey, RGBA if any is transparent. Hidden files are passed over.
+    Files that are no readable picture are left out, and one warning counts and lists them.
+
+    The decoded pictures are kept in the user's cache folder (or $SSLKIT_CACHE) and memory-mapped. They are decoded
+    again when a file's name, length or time of change differs.
+    Raises FileNotFoundError or NotADirectoryError for a wrong path and ValueError for a folder without pictures.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"There is no folder {path}.")
+    if not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file; give the folder that holds the pictures.")
+    if size < 4:
+        raise ValueError(f"size is the side of the pictures in pixels, at least 4, but size={size}.")
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    if not files:
+        raise ValueError(f"The folder {path} is empty; put pictures into it, or sub-folders with pictures as classes.")
+
+    def decode(file):
+        from PIL import Image
+
+        try:
+            with Image.open(file) as picture:
+                return square(picture, size)
+        except Exception:  # whatever a broken file makes Pillow raise: it is left out, counted and listed
+            return None
+
+    def pictures():
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            yield from pool.map(decode, files)
+
+    def describe(kept):
+        if not kept:
+            raise ValueError(f"None of the {len(files):,} files in {path} is a picture that can be read.")
+        places = [files[number].relative_to(path).parts for number in kept]
+        skipped = np.array([str(files[number].relative_to(path)) for number in set(range(len(files))) - set(kept)])
+        about = {"names": np.array([], dtype=str), "skipped": np.sort(skipped)}
+        if all(len(place) > 1 for place in places):
+            about["names"], about["labels"] = np.unique([place[0] for place in places], return_inverse=True)
+        labels = torch.from_numpy(about["labels"]) if "labels" in about else None
+        return about | {"split": draw_split(labels, None, len(kept), seed=seed, val=val, test=test).numpy()}
+
+    key = f"folder-{_key(path, files, size, seed, val, test)}"
+    images, about = cached(path.resolve().name, key, pictures, describe)
+    skipped = about["skipped"].tolist()
+    if skipped:
+        names = ", ".join(skipped[:10]) + (f" and {len(skipped) - 10:,} more" if len(skipped) > 10 else "")
+        text = f"{len(skipped):,} of {len(files):,} files in {path} are no readable pictures: {names}."
+        warnings.warn(text, stacklevel=2)
+    return images
+
+
+def _key(path: Path, files: list[Path], *options) -> str:
+    """Changes when a file is added, removed, renamed or rewritten, and with the options."""
+    digest = hashlib.sha256(repr(options).encode())
+    for file in files:
+        info = file.stat()
+        line = f"{file.relative_to(path)}\0{info.st_size}\0{info.st_mtime_ns}\n"
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()[:24]

@@ -1,0 +1,81 @@
+"""A scikit-learn transformer: pictures in, representations out, learnt without labels."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sslkit import datasets, evaluation
+from sslkit.datasets import Images
+from sslkit.run import pretrain
+
+
+class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Learn a representation of pictures in `fit`, give it in `transform`: (N, ...) -> (N, D) float32.
+
+    X is (N, H, W), (N, C, H, W) or (N, H, W, C); or 2-D, one picture a row, with `image_shape=(C, H, W)` or `(H, W)`, one
+    side of which may be -1. uint8 runs from 0 to 255. In any other type the smallest and the largest value seen in `fit`
+    are black and white, and what lies beyond them in `transform` is cut off. y is not looked at.
+
+    method: a name, see `sslkit.pretrain`. steps: optimiser steps. batch_size: at most, it is never more than the pictures.
+    options: a dictionary of whatever else `sslkit.pretrain` takes, such as {"temperature": 0.2, "lr": 1e-3}.
+    After `fit`: `encoder_` (the network), `history_` (what happened), `image_shape_`, `pixel_range_`.
+    """
+
+    def __init__(self, method="simclr", *, steps=1000, image_shape=None, batch_size=256, seed=0, options=None):
+        self.method, self.steps, self.image_shape = method, steps, image_shape
+        self.batch_size, self.seed, self.options = batch_size, seed, options
+
+    def fit(self, X, y=None):
+        """Learn from X without labels. Returns itself; the same seed gives the same encoder."""
+        X = validate_data(self, X, allow_nd=True, ensure_min_samples=2)
+        self.pixel_range_ = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
+        x = self._pictures(X)
+        self.image_shape_ = tuple(x.shape[1:])
+        data = Images(x, None, torch.zeros(len(x), dtype=torch.uint8))  # all of it is the training split
+        method, options = copy.deepcopy((self.method, self.options or {}))  # what was given is not trained in place
+        settings = {"batch_size": min(self.batch_size, len(x)), "marks": 0, "progress": False, **options}
+        run = pretrain(method, data, steps=self.steps, seed=self.seed, **settings)
+        self.encoder_, self.history_ = run.encoder, run.history
+        return self
+
+    def transform(self, X):
+        """Representations of X, (N, D) float32."""
+        check_is_fitted(self)
+        x = self._pictures(validate_data(self, X, reset=False, allow_nd=True))
+        if tuple(x.shape[1:]) != self.image_shape_:
+            raise ValueError(f"X has pictures of shape {tuple(x.shape[1:])}, but fit saw {self.image_shape_}.")
+        return evaluation.features(self.encoder_, x).numpy()
+
+    def _pictures(self, X):
+        """Anything that `fit` takes -> uint8 (N, C, H, W)."""
+        layout = None
+        if X.ndim == 2:
+            if self.image_shape is None:
+                raise ValueError(
+                    f"X has rows of {X.shape[1]} numbers: say image_shape=(C, H, W), the shape of a picture."
+                )
+            try:
+                X, layout = X.reshape(len(X), *self.image_shape), "NCHW"
+            except ValueError:
+                raise ValueError(f"X has {X.shape[1]} columns, which are no image_shape={self.image_shape}.") from None
+        if X.dtype != np.uint8:
+            low, high = self.pixel_range_
+            X = (np.clip(X, low, high) - low) / ((high - low) or 1)
+        x = datasets.arrays(X.astype(np.float32) if X.dtype == np.float64 else X, layout=layout).images
+        for axis in (2, 3):
+            x = x.repeat_interleave(2, axis) if x.shape[axis] == 1 else x  # a network that halves needs two pixels
+        return x
+
+    @property
+    def _n_features_out(self):
+        return self.encoder_.dim
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags

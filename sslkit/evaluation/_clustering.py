@@ -1,0 +1,30 @@
+"""Clustering: do the classes appear by themselves?"""
+
+import warnings
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from sslkit.evaluation._score import check
+
+
+def clustering(x: Tensor, y: Tensor, *, seed: int = 0) -> dict[str, float]:
+    """k-means on the directions of the features, with as many clusters as there are classes, compared with the labels.
+
+    (N, D), (N,) -> {"nmi", "ari", "accuracy"}: normalised mutual information (arithmetic mean), adjusted Rand index,
+    and accuracy under the best one-to-one naming of clusters (Hungarian algorithm). k-means learns from the labels only
+    how many classes there are. 1 is perfect; one class is always perfect.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.metrics.cluster import contingency_matrix
+
+    x, y = check("clustering", x, y)
+    with warnings.catch_warnings():  # a collapsed encoder has fewer points than clusters: the numbers will say so
+        warnings.simplefilter("ignore")
+        cluster = KMeans(len(y.unique()), n_init=4, random_state=seed).fit_predict(F.normalize(x, dim=1).numpy())
+    together = contingency_matrix(y, cluster)  # (K, K) how many images of class i are in cluster j
+    right = together[linear_sum_assignment(together, maximize=True)].sum()
+    nmi, ari = normalized_mutual_info_score(y, cluster), adjusted_rand_score(y, cluster)
+    return {"nmi": float(nmi), "ari": float(ari), "accuracy": float(right / len(y))}

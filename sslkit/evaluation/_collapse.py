@@ -1,0 +1,51 @@
+"""Collapse: has the encoder stopped telling pictures apart? A loss curve alone cannot say."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sslkit.evaluation._score import check_features
+
+AT_MOST = 2048  # images that are looked at: pairs grow with the square
+
+
+def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
+    """How far features (N, D) are spread, and one sentence that says whether they have collapsed.
+
+    std         mean over dimensions of the standard deviation of normalised features; 0 when all are equal
+    std_spread  1/sqrt(D), what `std` is when directions are spread evenly
+    alignment   mean squared distance between normalised x and x2, two views of the same images; None without x2
+    uniformity  log mean exp(-2 distance^2) over pairs i < j of normalised features (arXiv 2005.10242, t = 2): 0 when
+                all are equal, towards -4 when spread evenly
+    rankme      exp(entropy of p), p = singular values / their sum + 1e-7 (RankMe, arXiv 2210.02885): how many
+                directions are in use, 1 to min(N, D). x is neither centred nor normalised. Do not compare across D
+    spectrum    singular values / their sum, largest first, min(N, D) of them
+    n, dim      images looked at (2,048 at most, drawn by seed), and D
+    verdict     "collapsed" if std is below 10 % of 1/sqrt(D) or rankme below 1.5; "partly collapsed" if std is below
+                30 % of it or rankme below 5 % of min(N, D); else "spread out"
+    """
+    x, x2 = _scaled(check_features("x", x)), None if x2 is None else _scaled(check_features("x2", x2))
+    if x2 is not None and x2.shape != x.shape:
+        raise ValueError(f"x is {tuple(x.shape)} and x2 {tuple(x2.shape)}, but row i of both is the same image.")
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:AT_MOST].sort().values
+    x, z = x[chosen], F.normalize(x[chosen], dim=1)
+    n, dim = x.shape
+    std, spread = z.std(0, correction=0).mean().item(), dim**-0.5
+    alignment = None if x2 is None else (z - F.normalize(x2[chosen], dim=1)).square().sum(1).mean().item()
+    i, j = torch.triu_indices(n, n, 1)
+    uniformity = (-2 * torch.cdist(z, z)[i, j].square()).exp().mean().log().item() if n > 1 else 0.0
+    sigma = torch.linalg.eigvalsh(x.T @ x if n >= dim else x @ x.T).clamp(min=0).sqrt().flip(0)
+    p = sigma / sigma.sum() if sigma.any() else F.one_hot(torch.tensor(0), len(sigma)).double()
+    rankme = (-((p + 1e-7) * (p + 1e-7).log()).sum()).exp().item()
+    verdict = "spread out: images differ in many directions"
+    if std < 0.3 * spread or rankme < 0.05 * len(p):
+        verdict = "partly collapsed: images differ in few directions, or by little"
+    if std < 0.1 * spread or rankme < 1.5:
+        verdict = "collapsed: all features lie almost on one point or line" if n > 1 else "unknown: this is one image"
+    verdict += f" (spread {std / spread:.2f} of 1, {rankme:.1f} of {len(p)} directions in use)."
+    report = {"std": std, "std_spread": spread, "alignment": alignment, "uniformity": uniformity, "rankme": rankme}
+    return report | {"spectrum": p.float(), "n": n, "dim": dim, "verdict": verdict}
+
+
+def _scaled(x: Tensor) -> Tensor:
+    return x.double() / x.abs().max().clamp(min=1e-38)  # so that squares neither overflow nor vanish

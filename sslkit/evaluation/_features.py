@@ -1,0 +1,42 @@
+"""From pictures to features, with an encoder that is really frozen."""
+
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from sslkit.augment import to_float
+from sslkit.datasets import Images
+from sslkit.evaluation._retrieval import perturb
+
+
+@torch.no_grad()
+def features(encoder: nn.Module, images: Tensor | Images, *, batch_size: int = 512) -> Tensor:
+    """Representations h of `Images`, or of a tensor (N, C, H, W), uint8 or in [0, 1]: -> (N, D) float32 on the CPU.
+
+    Frozen means two things: no gradient, and `eval()`. In training mode a batch norm would go on moving its statistics,
+    and the features of a picture would depend on which pictures share its batch. Every module's mode is restored.
+    """
+    images = images.images if isinstance(images, Images) else images
+    device = next(chain(encoder.parameters(), encoder.buffers()), images).device
+    modes = {module: module.training for module in encoder.modules()}
+    encoder.eval()
+    try:
+        h = torch.cat([encoder(to_float(batch.to(device))).float().cpu() for batch in images.split(batch_size)])
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if h.ndim != 2:
+        raise ValueError(f"The encoder returned shape {tuple(h.shape)}, but must return (N, D): pool and flatten.")
+    return h
+
+
+def split_images(data: Images) -> dict[str, Tensor]:
+    """The pictures of `Images` by split, and as "shifted" the test pictures perturbed, always in the same way."""
+    shifted = perturb(data.test.images, torch.Generator().manual_seed(0))
+    return {"train": data.train.images, "val": data.val.images, "test": data.test.images, "shifted": shifted}
+
+
+def split_features(encoder: nn.Module, data: Images, *, batch_size: int = 512) -> dict[str, Tensor]:
+    """Features (N, D) of `Images` by split: "train", "val", "test", and "shifted", the perturbed test pictures."""
+    return {split: features(encoder, images, batch_size=batch_size) for split, images in split_images(data).items()}

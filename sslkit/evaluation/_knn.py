@@ -1,0 +1,26 @@
+"""Weighted nearest neighbours: the evaluation that has nothing to fit."""
+
+import torch
+from torch import Tensor
+
+from sslkit.evaluation._retrieval import nearest
+from sslkit.evaluation._score import Score, accuracy, check
+
+
+def knn(
+    train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, *, k: int = 20, temperature: float = 0.07
+) -> Score:
+    """Accuracy when the k most similar training images vote, each with weight exp(cosine / temperature).
+
+    Instance discrimination, arXiv 1805.01978, section 3.4; defaults of DINO. With fewer than k training images all of
+    them vote. Equal votes go to the smaller label. A test image of a class that training never saw counts as wrong.
+    """
+    train_x, train_y = check("train", train_x, train_y)
+    test_x, test_y = check("test", test_x, test_y, dim=train_x.shape[1])
+    if k < 1 or temperature <= 0:
+        raise ValueError(f"k is {k} and temperature is {temperature}; k must be at least 1 and temperature above 0.")
+    classes, target = train_y.unique(return_inverse=True)
+    cosine, near = nearest(test_x, train_x, k=min(k, len(train_x)))  # (N, k), (N, k)
+    weight = ((cosine - cosine[:, :1]) / temperature).exp()  # relative to the nearest, so that exp cannot overflow
+    votes = torch.zeros(len(test_x), len(classes)).scatter_add_(1, target[near], weight)
+    return accuracy(classes[votes.argmax(1)] == test_y)

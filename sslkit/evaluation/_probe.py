@@ -1,0 +1,149 @@
+"""Linear probing: how much of what we want to know can a linear map read from frozen features?"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sslkit.evaluation._score import Score, accuracy, check, check_features
+
+DECAYS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
+FEW_LABEL_DECAY = 1e-2  # where there are too few labels to choose it on
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """A linear classifier on frozen features. `probe.predict(x)` maps (N, D) to labels (N,)."""
+
+    weight: Tensor  # (D, K)
+    bias: Tensor  # (K,)
+    mean: Tensor  # (D,) of the training features
+    classes: Tensor  # (K,) the label of each output
+    decay: float
+
+    def predict(self, x: Tensor) -> Tensor:
+        logits = (check_features("new", x, dim=len(self.mean)) - self.mean) @ self.weight + self.bias  # (N, K)
+        return self.classes[logits.argmax(1)]
+
+
+def fit_linear(
+    train_x: Tensor, train_y: Tensor, val_x=None, val_y=None, *, decays: Sequence[float] = DECAYS, seed: int = 0
+) -> LinearProbe:
+    """Fit a linear classifier on frozen features (N, D), with the decay that validation images like best.
+
+    Multinomial logistic regression on features standardised by training statistics, to convergence. Equal validation
+    accuracies go to the stronger decay. Without validation images a fifth of each class is put aside to choose on, and
+    the probe is then fitted on all; where classes are too small for that, the decay is 0.01. Raises ValueError if there
+    is only one class.
+    """
+    train_x, train_y = check("train", train_x, train_y)
+    classes, target = train_y.unique(return_inverse=True)
+    if len(classes) < 2 or not decays or min(decays) <= 0:
+        raise ValueError(f"A probe needs two classes and decays above 0; got {len(classes)} and {tuple(decays)}.")
+    if len(decays) > 1 and (val_x is None or not len(val_x)):
+        held = hold_out(train_y, seed)
+        choice = (train_x[~held], train_y[~held], train_x[held], train_y[held])
+        decays = [fit_linear(*choice, decays=decays).decay if held.any() else FEW_LABEL_DECAY]
+    if len(decays) > 1:
+        val_x, val_y = check("val", val_x, val_y, dim=train_x.shape[1])
+    mean, scale = standard(train_x)
+    path = logistic((train_x - mean) / scale, target, len(classes), sorted(decays, reverse=True))
+    probes = [LinearProbe(weight / scale[:, None], bias, mean, classes, decay) for decay, weight, bias in path]
+    return max(probes, key=lambda probe: (probe.predict(val_x) == val_y).sum()) if len(probes) > 1 else probes[0]
+
+
+def linear_probe(
+    train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, *, val_x=None, val_y=None, decays=DECAYS, seed=0
+) -> Score:
+    """Accuracy of `fit_linear`, which has the protocol. Test images are used once, after every choice is made."""
+    test_x, test_y = check("test", test_x, test_y)
+    return accuracy(fit_linear(train_x, train_y, val_x, val_y, decays=decays, seed=seed).predict(test_x) == test_y)
+
+
+def few_label(
+    train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, *, budgets=(1, 5, 10, 50, None), draws=5, seed=0
+) -> dict[int | None, Score]:
+    """Accuracy of the linear probe when only some training images have labels: {labels per class: Score}.
+
+    Each budget is drawn several times; the interval is over these draws and over test images. With few labels there is
+    nothing to choose a decay on: it is 0.01. None means all labels, one fit, decay chosen as `fit_linear` does without
+    validation images. Features are standardised by all training images, which needs no labels. A class that has fewer
+    images gives all of them.
+    """
+    train_x, train_y = check("train", train_x, train_y)
+    test_x, test_y = check("test", test_x, test_y, dim=train_x.shape[1])
+    classes, target = train_y.unique(return_inverse=True)
+    if len(classes) < 2 or draws < 1 or any(budget is not None and budget < 1 for budget in budgets):
+        raise ValueError(f"few_label needs two classes, a draw, a label; got {len(classes)}, {draws=}, {budgets=}.")
+    mean, scale = standard(train_x)
+    z, test_z, scores = (train_x - mean) / scale, (test_x - mean) / scale, {}
+    for budget in budgets:
+        if budget is None:
+            scores[None] = linear_probe(train_x, train_y, test_x, test_y, seed=seed)
+            continue
+        correct = []
+        for draw in range(draws):
+            index = some_of_each(target, lambda n, budget=budget: budget, seed + draw)
+            _, weight, bias = next(logistic(z[index], target[index], len(classes), [FEW_LABEL_DECAY]))
+            correct.append(classes[(test_z @ weight + bias).argmax(1)] == test_y)
+        scores[budget] = accuracy(torch.stack(correct, 1), seed=seed)  # (n, draws)
+    return scores
+
+
+def logistic(z: Tensor, target: Tensor, n_classes: int, decays: Sequence[float]) -> Iterator[tuple]:
+    """Multinomial logistic regression: the minimum of mean cross-entropy + decay/2 |W|^2, for one decay after another.
+
+    (N, D), (N,) -> decay, weight (D, K), bias (K,). Each starts from the one before: give strong decays first. L-BFGS,
+    in coordinates where Boehning's bound on the Hessian (Boehning 1992; variance/2 + decay along each principal axis)
+    is the identity: tens of steps where the plain coordinates of pixels take hundreds or thousands.
+    """
+    variance, axes = principal_axes(z)
+    z = (z @ axes).T  # (R, N): classes come first everywhere, because a softmax over few columns is slow
+    onehot = torch.zeros(n_classes, len(target)).scatter_(0, target[None], 1.0)
+    weight, bias = torch.zeros(n_classes, len(z)), torch.zeros(n_classes, 1, requires_grad=True)
+    for decay in decays:
+        scale = (variance / 2 + decay).rsqrt()
+        scaled = (weight / scale).requires_grad_()
+        steps = dict(max_iter=1000, history_size=20, tolerance_grad=2e-5, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS([scaled, bias], **steps)
+
+        def objective(decay=decay, scale=scale, scaled=scaled, optimizer=optimizer):
+            optimizer.zero_grad()
+            log_p = ((scaled * scale) @ z + bias).log_softmax(0)  # (K, N)
+            loss = -(onehot * log_p).sum() / len(target) + decay / 2 * (scaled * scale).square().sum()
+            loss.backward()
+            return loss
+
+        with torch.enable_grad():
+            optimizer.step(objective)
+        weight = (scaled * scale).detach()
+        yield decay, axes @ weight.T, bias.detach().flatten().clone()
+
+
+def standard(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and scale of each dimension. One that does not vary says nothing: infinite scale, so that it becomes 0."""
+    std, mean = torch.std_mean(x, 0, correction=0)
+    return mean, std.where(std > 1e-6 * mean.abs(), torch.inf)
+
+
+def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean squares along the principal axes (R,), smallest first, and these axes (D, R), orthonormal; R = min(N, D)."""
+    if len(x) < x.shape[1]:  # N rows span no more than N directions
+        basis = torch.linalg.qr(x.T).Q  # (D, N)
+        squares, axes = principal_axes(x @ basis)
+        return squares, basis @ axes
+    squares, axes = torch.linalg.eigh(x.T @ x / len(x))
+    return squares.clamp(min=0), axes
+
+
+def some_of_each(y: Tensor, how_many: Callable[[int], int], seed: int) -> Tensor:
+    """Indices of images drawn at random: how_many(n) of each class that has n."""
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+    members = [order[y[order] == label] for label in y.unique()]
+    return torch.cat([index[: how_many(len(index))] for index in members])
+
+
+def hold_out(y: Tensor, seed: int) -> Tensor:
+    """Which images to put aside: a fifth of each class, rounded down. (N,) -> bool (N,)."""
+    return torch.isin(torch.arange(len(y)), some_of_each(y, lambda n: n // 5, seed))

@@ -1,0 +1,99 @@
+"""The second step: learn from labels, on top of a pretrained encoder or, for the ceiling, from nothing."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from sslkit import recipes, seeds
+from sslkit.augment import Policy
+from sslkit.datasets import Images
+from sslkit.errors import unknown
+from sslkit.evaluation import Score, accuracy, r2
+from sslkit.methods import Supervised
+from sslkit.nets import Encoder
+from sslkit.train import TrainConfig, fit, steps_for
+
+PLAIN = Policy(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0)  # the picture itself
+
+
+def fine_tune(
+    encoder: Encoder,
+    data: Images,
+    *,
+    target: str = "labels",
+    per_class: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    encoder_lr: float = 0.1,
+    policy: Policy | None = None,
+    seed: int = 0,
+    **options,
+) -> tuple[Supervised, Score]:
+    """Train a copy of `encoder` and a linear layer on it with labels. The encoder itself is not changed.
+
+    target: "labels", or the name of a factor: whole numbers are classified (the score is accuracy), real numbers are
+    regressed (the score is R^2). per_class: use so many labelled pictures of each class. encoder_lr: the factor on the
+    encoder's learning rate; 0.1 is careful with what it knows, 1 is right for an untrained network, 0 freezes it.
+    policy: how the pictures are varied while it learns. It must leave the target as it is: by default crops and flips as
+    in pretraining for labels, and nothing for factors, which a crop or a flip may change.
+    options: fields of `TrainConfig`. Returns the trained model (`model.predict(images)`) and its score on the test split.
+    Raises ValueError for an unknown target or missing labels.
+    """
+    y = _target(data, target)
+    known = ~y.isnan().any(1) if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
+    keep = known & ((data.split != 0) | _chosen(y, data, per_class, seed))
+    data, y = data[keep], y[keep]
+    mean, scale = 0.0, 1.0
+    if y.is_floating_point():  # regress standardised numbers, so that one learning rate fits all targets
+        mean, scale = y[data.split == 0].mean(0), y[data.split == 0].std(0).clamp_min(1e-6)
+    train_y, test_y = (
+        ((y - mean) / scale)[data.split == 0] if y.is_floating_point() else y[data.split == 0],
+        y[data.split == 2],
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        outputs = y.shape[1] if y.is_floating_point() else int(y.max()) + 1
+        policy = policy or (replace(recipes.views_for(data), jitter=0.0, gray=0.0) if target == "labels" else PLAIN)
+        model = Supervised(copy.deepcopy(encoder), train_y, outputs=outputs, policies=(policy,), encoder_lr=encoder_lr)
+    size = options.pop("batch_size", 256)
+    config = TrainConfig(steps=steps or 1, batch_size=max(2, min(size, len(train_y))), seed=seed, marks=0, **options)
+    if steps is None:
+        config = steps_for(0.5 if minutes is None else minutes, model, data, config)
+    fit(model, data, config)
+    model.to("cpu", memory_format=torch.contiguous_format).eval()
+    output = model.predict(data.test.images)
+    if y.is_floating_point():
+        return model, r2(test_y - (output * scale + mean), test_y)
+    return model, accuracy(output.argmax(1) == test_y)
+
+
+def supervised_ceiling(encoder: Encoder, data: Images, *, minutes: float = 0.4, seed: int = 0) -> Score:
+    """What the same network reaches with all labels, from scratch, in less than half a minute."""
+    return fine_tune(encoder, data, minutes=minutes, encoder_lr=1.0, seed=seed)[1]
+
+
+def _target(data: Images, target: str) -> torch.Tensor:
+    if target == "labels":
+        if data.labels is None:
+            raise ValueError(
+                f"{data.name!r} has no labels to learn from; fine-tuning needs them, pretraining does not."
+            )
+        return data.labels
+    if target not in data.factors:
+        raise unknown("target", target, ["labels", *data.factors])
+    return data.factors[target]
+
+
+def _chosen(y: torch.Tensor, data: Images, per_class: int | None, seed: int) -> torch.Tensor:
+    """Which pictures may be learned from: all, or so many of each class, drawn by seed. (N,) bool."""
+    if per_class is None or y.is_floating_point():
+        return torch.ones(len(y), dtype=torch.bool)
+    chosen = torch.zeros(len(y), dtype=torch.bool)
+    order = torch.randperm(len(y), generator=seeds.generator(seed, "labelled"))
+    order = order[data.split[order] == 0]
+    for label in y.unique():
+        chosen[order[y[order] == label][:per_class]] = True
+    return chosen

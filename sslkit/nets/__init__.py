@@ -1,0 +1,27 @@
+"""Networks: encoders (pixels to representation), heads, decoders and critics (to what a loss wants), teachers and queues."""
+
+from sslkit.nets.critics import PairCritic, SimilarityNetwork, critic, discriminator
+from sslkit.nets.decoders import ImageDecoder, PatchDecoder
+from sslkit.nets.encoders import Encoder, adapt, build, resnet18, small_resnet, tiny_vit
+from sslkit.nets.heads import Prototypes, prediction_head, projection_head
+from sslkit.nets.teacher import Queue, Teacher
+
+__all__ = [
+    "Encoder",
+    "ImageDecoder",
+    "PairCritic",
+    "PatchDecoder",
+    "Prototypes",
+    "Queue",
+    "SimilarityNetwork",
+    "Teacher",
+    "adapt",
+    "build",
+    "critic",
+    "discriminator",
+    "prediction_head",
+    "projection_head",
+    "resnet18",
+    "small_resnet",
+    "tiny_vit",
+]

@@ -1,0 +1,182 @@
+"""Encoders: pixels in [0, 1] to a representation h. They carry their own mean and standard deviation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sslkit.errors import unknown
+from sslkit.nets.norms import make_norm
+from sslkit.nets.vit import VisionTransformer
+
+
+class Encoder(nn.Module):
+    """A network with the two things every encoder of the kit has: `.dim` and its own pixel statistics.
+
+    Input: float images (B, C, H, W) in [0, 1]. Output: representations h (B, dim). `mean` and `std` are buffers, so they
+    are saved and exported with the weights, and nobody can forget to normalise.
+    `spec` is a dictionary of plain values from which `build` makes the same network again (None: only its owner can).
+    """
+
+    def __init__(self, body: nn.Module, *, dim: int, in_channels: int, spec: dict | None = None):
+        super().__init__()
+        self.body, self.dim, self.in_channels, self.spec = body, dim, in_channels, spec
+        self.register_buffer("mean", torch.full((in_channels, 1, 1), 0.5))
+        self.register_buffer("std", torch.full((in_channels, 1, 1), 0.25))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(self.normalise(x))  # (B, dim)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Pixels as the body sees them, about zero with deviation one. (B, C, H, W) -> (B, C, H, W)."""
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"This encoder takes images of shape (B, {self.in_channels}, H, W) and got {tuple(x.shape)}. "
+                "Build it with in_channels= the channels of your views (RGBA becomes 3)."
+            )
+        return (x - self.mean) / self.std
+
+    def set_statistics(self, x: Tensor) -> Encoder:
+        """Take mean and standard deviation per channel from images in [0, 1], (N, C, H, W). Returns itself."""
+        self.mean.copy_(x.mean(dim=(0, 2, 3)).reshape(-1, 1, 1))
+        self.std.copy_(x.std(dim=(0, 2, 3)).clamp_min(1e-3).reshape(-1, 1, 1))
+        return self
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a shortcut, the basic block of ResNet (arXiv 1512.03385, figure 2)."""
+
+    def __init__(self, inside: int, out: int, *, stride: int, norm: str):
+        super().__init__()
+        self.conv1 = nn.Conv2d(inside, out, 3, stride, 1, bias=False)
+        self.norm1 = make_norm(norm, out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.norm2 = make_norm(norm, out)
+        self.shortcut = nn.Identity()
+        if stride != 1 or inside != out:
+            self.shortcut = nn.Sequential(nn.Conv2d(inside, out, 1, stride, bias=False), make_norm(norm, out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm1(self.conv1(x)))
+        return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+
+def small_resnet(in_channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128), norm: str = "batch") -> Encoder:
+    """A residual network for two CPU cores and pictures of about 32x32.
+
+    The stem halves the picture at once (4x4 convolution, stride 2), because most of the work of a residual network is done
+    at full resolution; every later stage halves it again and widens. `dim` is the last width.
+    """
+    stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), make_norm(norm, widths[0]), nn.ReLU()]
+    pairs = zip((widths[0], *widths), widths)
+    stages = [Block(a, b, stride=1 if i == 0 else 2, norm=norm) for i, (a, b) in enumerate(pairs)]
+    body = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    spec = {"name": "small_resnet", "in_channels": in_channels, "widths": list(widths), "norm": norm}
+    return Encoder(body, dim=widths[-1], in_channels=in_channels, spec=spec)
+
+
+def resnet18(in_channels: int = 3, *, norm: str = "batch") -> Encoder:
+    """ResNet-18 with the CIFAR stem of SimCLR: a 3x3 convolution of stride 1 and no max-pooling (arXiv 2002.05709, B.9).
+
+    It stays at full resolution for a quarter of its blocks: about 20 times the work of `small_resnet`. Meant for GPUs.
+    """
+    from torchvision.models import resnet18 as torchvision_resnet18
+
+    def norm_layer(channels: int) -> nn.Module:
+        return make_norm(norm, channels)
+
+    body = torchvision_resnet18(weights=None, norm_layer=norm_layer)
+    body.conv1 = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
+    body.maxpool, body.fc = nn.Identity(), nn.Identity()
+    spec = {"name": "resnet18", "in_channels": in_channels, "norm": norm}
+    return Encoder(body, dim=512, in_channels=in_channels, spec=spec)
+
+
+def tiny_vit(in_channels: int = 3, *, patch: int = 4, dim: int = 128, depth: int = 4, heads: int = 4) -> Encoder:
+    """A vision transformer (arXiv 2010.11929) for pictures of about 32x32, with fixed sine and cosine positions.
+
+    h is the mean over the patches' tokens: there is no class token. Height and width may differ and may change from call
+    to call, as long as both are multiples of `patch`. Raises ValueError for images that are not, and for a `dim` that is
+    not a multiple of `heads` and of 4.
+    """
+    if dim % heads or dim % 4:
+        raise ValueError(
+            f"dim is {dim}; it must be a multiple of heads={heads} and of 4 (two coordinates, sin and cos)."
+        )
+    spec = {"name": "tiny_vit", "in_channels": in_channels, "patch": patch, "dim": dim, "depth": depth, "heads": heads}
+    body = VisionTransformer(in_channels, patch, dim, depth, heads)
+    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec)
+
+
+def adapt(model: nn.Module | str, *, in_channels: int = 3, image_size: int = 32, **options) -> Encoder:
+    """Make an encoder of any network that maps (B, C, H, W) to (B, dim): your own module, or a name.
+
+    `"torchvision/resnet34"` and `"timm/convnext_atto"` are built without weights and without their last, classifying
+    layer; `options` go to the library's own constructor. `dim` is read from one forward pass on a blank picture.
+    """
+    spec = None
+    if isinstance(model, str):
+        spec = {"name": "adapt", "model": model, "in_channels": in_channels, "image_size": image_size, **options}
+        model = _from_library(model, in_channels, options)
+    training = model.training
+    with torch.no_grad():
+        h = model.eval()(torch.zeros(2, in_channels, image_size, image_size))
+    if not isinstance(h, Tensor) or h.ndim != 2:
+        got = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
+        raise ValueError(
+            f"The model must return (B, dim) and returned {got}. Pool and flatten its last feature map first."
+        )
+    return Encoder(model.train(training), dim=h.shape[1], in_channels=in_channels, spec=spec)
+
+
+def _from_library(name: str, in_channels: int, options: dict) -> nn.Module:
+    library, _, model = name.partition("/")
+    if library == "timm":
+        import timm
+
+        return timm.create_model(model, pretrained=False, num_classes=0, in_chans=in_channels, **options)
+    if library == "torchvision":
+        from torchvision.models import get_model
+
+        body = get_model(model, weights=None, **options)
+        _drop_classifier(body)
+        if in_channels != 3:
+            _replace_first_convolution(body, in_channels)
+        return body
+    raise unknown("model library", library, ["timm", "torchvision"])
+
+
+def _drop_classifier(body: nn.Module) -> None:
+    """torchvision's networks end in a linear layer named fc, head, heads or classifier: replace the last one by nothing."""
+    path, _ = [(n, m) for n, m in body.named_modules() if isinstance(m, nn.Linear)][-1]
+    parent, _, leaf = path.rpartition(".")
+    setattr(body.get_submodule(parent), leaf, nn.Identity())
+
+
+def _replace_first_convolution(body: nn.Module, in_channels: int) -> None:
+    path, conv = next((n, m) for n, m in body.named_modules() if isinstance(m, nn.Conv2d))
+    new = nn.Conv2d(
+        in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        conv.stride,
+        conv.padding,
+        conv.dilation,
+        bias=conv.bias is not None,
+    )
+    parent, _, leaf = path.rpartition(".")
+    setattr(body.get_submodule(parent), leaf, new)
+
+
+ENCODERS = {"small_resnet": small_resnet, "resnet18": resnet18, "tiny_vit": tiny_vit, "adapt": adapt}
+
+
+def build(spec: dict) -> Encoder:
+    """The network that an encoder's `spec` describes, freshly initialised."""
+    options = dict(spec)
+    name = options.pop("name")
+    if name not in ENCODERS:
+        raise unknown("encoder", name, ENCODERS)
+    if name == "adapt":
+        return adapt(options.pop("model"), **options)
+    return ENCODERS[name](**options)

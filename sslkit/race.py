@@ -1,0 +1,162 @@
+"""The race: every method, one encoder, the same minutes, several seeds, the same exam. Who learned most?
+
+One JSON record per row, so a race can be stopped at any time and goes on where it was. `tables` makes Markdown of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+
+import sslkit
+from sslkit import checkpoint, datasets, evaluation, nets, recipes
+from sslkit.errors import unknown
+from sslkit.run import pretrain
+
+MINUTES = {"shapes": 2.0, "emoji": 1.0, "fashion": 1.0}  # of training, per row
+SEEDS = (0, 1, 2)
+ON_VIT = "simclr on ViT"  # beside MAE, which needs a transformer: the same encoder, another method
+BASELINES = "baselines"
+ENTRANTS = (*recipes.METHODS, ON_VIT)
+ROWS = ("linear probe", "kNN", "10 labels per class", "RankMe")
+
+
+def race(
+    folder: str | Path,
+    *,
+    methods: Sequence[str] = ENTRANTS,
+    data: Sequence[str] = tuple(MINUTES),
+    seeds: Sequence[int] = SEEDS,
+    minutes: float | None = None,
+    steps: int | None = None,
+) -> Iterable[dict]:
+    """Run every row that has no record in `folder` yet, and yield the records as they are written.
+
+    minutes: per row; by default two on shapes, one on the others. steps: a count instead, the same for every method,
+    which is no fair budget but good for a quick look. Every method gets its first seed before any gets its second.
+    Raises ValueError for an unknown method or data set.
+    """
+    for method in methods:
+        if method not in ENTRANTS:
+            raise unknown("method", method, ENTRANTS)
+    folder = checkpoint.check_writable(folder)
+    for name in data:
+        pictures = datasets.load(name)
+        for seed in seeds:
+            for method in (BASELINES, *methods):
+                file = folder / f"{name}-{method.replace(' ', '_')}-{seed}.json"
+                if file.exists():
+                    continue
+                budget = {"steps": steps} if steps else {"minutes": minutes or MINUTES.get(name, 1.0)}
+                record = _row(method, pictures, budget, seed)
+                checkpoint.write_file(file, lambda out, record=record: out.write(json.dumps(record, indent=1).encode()))
+                yield record
+
+
+def _row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:
+    start = time.perf_counter()
+    about = {"data": data.name, "method": method, "seed": seed, "machine": machine()}
+    if method == BASELINES:
+        random = recipes.method("simclr", data, seed=seed).encoder.eval()
+        sets = {"random encoder": evaluation.split_features(random, data)} | evaluation.baselines(data)
+        table = evaluation.evaluate(sets, data)
+        return about | {"columns": _columns(table), "seconds": time.perf_counter() - start}
+    options = {}
+    if method == ON_VIT:
+        method = "simclr"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            options["encoder"] = nets.tiny_vit(3 if data.shape[0] == 4 else data.shape[0])
+    try:
+        run = pretrain(method, data, **budget, seed=seed, progress=False, marks=2, **options)
+    except FloatingPointError as error:  # a method that diverges has a row too: it says so
+        return about | {"columns": {}, "diverged": str(error), "seconds": time.perf_counter() - start}
+    if run.history.step < run.config.steps:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
+        raise KeyboardInterrupt
+    trained = time.perf_counter() - start
+    table = evaluation.evaluate({"this encoder": evaluation.split_features(run.encoder, data)}, data)
+    return about | {
+        "columns": _columns(table),
+        "verdict": table.collapse["this encoder"]["verdict"],
+        "parameters": sum(p.numel() for p in run.encoder.parameters()),
+        "card": run.card(),
+        "images_per_second": run.history.rows[-1]["images_per_second"],
+        "trained": trained,
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _columns(table: evaluation.Table) -> dict:
+    columns = table.to_dict()["columns"]
+    for name, report in table.collapse.items():
+        columns[name]["RankMe"] = float(report["rankme"])
+    return columns
+
+
+def machine() -> dict:
+    """What a record was measured on."""
+    return {
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "processor": platform.machine(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+        "sslkit": sslkit.__version__,
+    }
+
+
+def read(folder: str | Path) -> list[dict]:
+    """All records of a race, in the order of their file names."""
+    return [json.loads(file.read_text()) for file in sorted(Path(folder).glob("*.json"))]
+
+
+def tables(records: Sequence[dict]) -> str:
+    """Records as Markdown: a table per data set, best linear probe first, mean ± deviation over seeds."""
+    found = dict.fromkeys(record["data"] for record in records)
+    return "\n\n".join(_table(name, [r for r in records if r["data"] == name]) for name in found)
+
+
+def _table(data: str, records: list[dict]) -> str:
+    scores: dict[tuple[str, str], list[dict]] = {}
+    for record in records:
+        for column, values in record["columns"].items():
+            if column != "chance":
+                name = record["method"] if column == "this encoder" else column
+                scores.setdefault((name, "baseline" if column != "this encoder" else ""), []).append(values)
+    best = sorted(scores, key=lambda key: -_mean(scores[key], "linear probe"))
+    rows = [row for row in ROWS if any(row in values for key in scores for values in scores[key])]
+    lines = [f"| {data} | {' | '.join(rows)} | steps | seeds |", "|---|" + "---:|" * (len(rows) + 2)]
+    for key in best:
+        mine = [r for r in records if r["method"] == key[0] and "card" in r]
+        steps = f"{statistics.mean(r['card']['steps_done'] for r in mine):,.0f}" if mine else ""
+        name = f"*{key[0]}*" if key[1] else key[0]
+        cells = [_cell(scores[key], row) for row in rows]
+        lines.append(f"| {name} | {' | '.join(cells)} | {steps} | {len(scores[key])} |")
+    lines += [f"| {r['method']} | diverged (seed {r['seed']}) |" for r in records if "diverged" in r]
+    return f"### `{data}`\n\n" + "\n".join(lines)
+
+
+def _values(columns: list[dict], row: str) -> list[float]:
+    found = [values[row] for values in columns if values.get(row) is not None]
+    return [value["value"] if isinstance(value, dict) else value for value in found]
+
+
+def _mean(columns: list[dict], row: str) -> float:
+    return statistics.mean(_values(columns, row) or [0.0])
+
+
+def _cell(columns: list[dict], row: str) -> str:
+    values = _values(columns, row)
+    if not values:
+        return "–"
+    digits = 1 if row == "RankMe" else 2
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{spread}"

@@ -1,0 +1,139 @@
+"""Recipes: names to methods, with the settings that were measured for small pictures and few minutes.
+
+This is the one place where a name becomes a method. Each recipe is a plain function of the data: it builds an encoder for
+its pictures, chooses views that fit them, and returns the method.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from sslkit import augment, methods, nets
+from sslkit.augment import Policy
+from sslkit.datasets import Images
+from sslkit.errors import unknown
+from sslkit.methods import Method
+
+METHODS: dict[str, Callable[..., Method]] = {
+    "simclr": methods.SimCLR,
+    "dcl": methods.DCL,
+    "dclw": methods.DCLW,
+    "triplet": methods.Triplet,
+    "align_uniform": methods.AlignUniform,
+    "supcon": methods.SupCon,
+    "vicreg": methods.VICReg,
+    "barlow_twins": methods.BarlowTwins,
+    "w_mse": methods.WMSE,
+    "lejepa": methods.LeJEPA,
+    "moco": methods.MoCo,
+    "nnclr": methods.NNCLR,
+    "byol": methods.BYOL,
+    "simsiam": methods.SimSiam,
+    "swav": methods.SwAV,
+    "dino": methods.DINO,
+    "article": methods.ArticleSimCLR,
+    "critic_pairs": methods.CriticPairs,
+    "critic_nce": methods.CriticNCE,
+    "gated_simclr": methods.GatedSimCLR,
+    "autoencoder": methods.Autoencoder,
+    "denoising": methods.Denoising,
+    "vae": methods.VAE,
+    "bigan": methods.BiGAN,
+    "mae": methods.MAE,
+    "rotation": methods.Rotation,
+}
+
+# What was measured to be better than a method's own default, by method and data set.
+OPTIONS = {("simclr", "emoji"): {"temperature": 0.2}}
+
+
+def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | None = None, **options) -> Method:
+    """The method of that name, ready to be trained on `data`.
+
+    encoder: your own; by default `small_resnet` (`tiny_vit` for MAE), initialised from `seed` and told the pixel statistics
+    of the training split. options: the method's own, such as temperature=0.1.
+    Raises ValueError for an unknown name, TypeError for an option that the method does not have.
+    """
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        channels = 3 if data.shape[0] == 4 else data.shape[0]  # RGBA is put on a ground first
+        encoder = encoder or ENCODERS.get(name, nets.small_resnet)(channels)
+        encoder.set_statistics(augment.to_float(data.train.images[:4096]))
+        policy = views_for(data)
+        known = FROM_DATA[name](policy, data) if name in FROM_DATA else {}
+        settings = {"policies": (policy, policy), **known, **OPTIONS.get((name, data.name), {}), **options}
+        return METHODS[name](encoder, **settings)
+
+
+def build(spec: dict, encoder_spec: dict, *, seed: int = 0) -> Method:
+    """The method that a checkpoint describes, initialised from `seed` as it was before the first step."""
+    options = {key: value for key, value in spec.items() if key != "name"}
+    if spec["name"] not in METHODS:
+        raise unknown("method", spec["name"], METHODS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return METHODS[spec["name"]](nets.build(encoder_spec), **options)
+
+
+def views_for(data: Images) -> Policy:
+    """Views that fit the pictures: what may differ between two views is what the representation may forget.
+
+    Clothes, digits, shapes and drawings fill the frame, so crops are larger than in photographs. Digits are not mirrored.
+    What a shape is does not depend on its colours, so these may turn all the way and often go; two artists draw the same
+    thing in similar colours, so there they stay.
+    """
+    if data.name == "digits":
+        return Policy(scale=(0.5, 1.0), flip=0.0, brightness=0.4, contrast=0.4)
+    if data.name == "shapes":
+        return Policy(scale=(0.4, 1.0), hue=0.5, gray=0.5)
+    if data.name == "emoji":
+        return Policy(scale=(0.3, 1.0), gray=0.1)
+    if data.name == "fashion":
+        return Policy(scale=(0.5, 1.0))
+    return Policy(scale=(0.2, 1.0))
+
+
+def multi_crop(policy: Policy, data: Images) -> dict:
+    """Two views, and four small ones of a part of the picture, at half the resolution (SwAV, arXiv 2006.09882, 3.2).
+
+    The small crops begin at half the area of the least full crop and end there.
+    """
+    least = policy.scale[0]
+    small = replace(policy, size=min(data.shape[1:]) // 2, scale=(least / 2, least))
+    return {"policies": (policy, policy, small, small, small, small)}
+
+
+def moved(policy: Policy, data: Images) -> dict:
+    """One view of crops and flips only: the colours stay."""
+    return {"policies": (replace(policy, jitter=0.0, gray=0.0),)}
+
+
+def damaged(policy: Policy, data: Images) -> dict:
+    """One view with other colours, noise and a hole, and everything in its place: damage that can be undone."""
+    whole = {"scale": (1.0, 1.0), "ratio": (0.01, 100.0), "flip": 0.0}  # of all the area only the whole image fits
+    return {"policies": (replace(policy, **whole, noise=0.2, cutout=1.0),), **size(policy, data)}
+
+
+def size(policy: Policy, data: Images) -> dict:
+    """Who paints pictures has to know their size."""
+    return {"image_size": tuple(data.shape[1:])}
+
+
+# What a method takes from its data and their usual views, where that is not two views alike and nothing else.
+FROM_DATA: dict[str, Callable[[Policy, Images], dict]] = {
+    "swav": multi_crop,
+    "dino": multi_crop,
+    "article": lambda policy, data: {"n_images": len(data.train)},
+    "autoencoder": lambda policy, data: {"policies": (policy,), **size(policy, data)},
+    "denoising": damaged,
+    "vae": lambda policy, data: moved(policy, data) | size(policy, data),
+    "bigan": lambda policy, data: moved(policy, data) | size(policy, data),
+    "mae": moved,
+    "rotation": moved,
+}
+ENCODERS = {"mae": nets.tiny_vit}  # where it is not small_resnet

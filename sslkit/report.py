@@ -1,0 +1,196 @@
+"""The report: one self-contained page that opens offline, and beside it everything that is on it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import partial
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sslkit import checkpoint, evaluation, plots, seeds
+from sslkit.run import Run
+
+
+def write_report(run: Run, path: str | Path) -> Path:
+    """Write the folder of a run: `report.html`, the figures as PNG, metrics.json, embeddings.npz, the checkpoint, and the
+    encoder with its card. Returns the path of the page. Raises OSError with one sentence if the folder cannot be written.
+    """
+    folder = checkpoint.check_writable(path)
+    table = run.evaluate()
+    figures = draw(run)
+    run.save(folder)
+    for name, figure in figures.items():
+        checkpoint.write_file(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
+    ceiling = vars(run).get("ceiling")  # measured only if somebody asked for it
+    metrics = {
+        "ceiling": None if ceiling is None else asdict(ceiling),
+        "table": table.to_dict(),
+        "map": run.map["measures"],
+        "history": run.history.rows,
+        "card": run.card(),
+    }
+    checkpoint.write_file(folder / "metrics.json", lambda file: file.write(json.dumps(metrics, indent=2).encode()))
+    test = run.data.test
+    arrays = {"features": run.features["this encoder"]["test"], "labels": test.labels, "groups": test.groups}
+    arrays |= {"map": run.map["positions"], "map_index": run.map["index"]}
+    arrays = {name: value.numpy() for name, value in arrays.items() if value is not None}
+    checkpoint.write_file(folder / "embeddings.npz", lambda file: np.savez_compressed(file, **arrays))
+    page = _page(run, table, figures, ceiling).encode()
+    checkpoint.write_file(folder / "report.html", lambda file: file.write(page))
+    return folder / "report.html"
+
+
+def draw(run: Run) -> dict[str, object]:
+    """All figures of a run, by name. What needs labels or factors is left out where there are none."""
+    table = run.evaluate()
+    figures = {"views": plots.views_grid(*_sample_views(run))}
+    figures["loss"] = plots.loss_curve(run.history.rows, run.method.reference_values(run.config.batch_size))
+    budgets = {f"{n} label{'s' * (n > 1)} per class": n for n in (1, 5, 10, 50)}
+    measured = [name for name in table.columns if name != "chance"]
+    curves = {
+        name: {n: table.columns[name][row] for row, n in budgets.items()} | {None: table.columns[name]["linear probe"]}
+        for name in measured
+        if "linear probe" in table.columns[name]
+    }
+    if curves:
+        chance = float(table["linear probe", "chance"])
+        figures["result"] = plots.compare(
+            {name: {row: table[row, name] for row in ("linear probe", "kNN")} for name in measured}, chance=chance
+        )
+        figures["few_labels"] = plots.few_label(curves, chance=chance)
+    figures["map"] = run.explore()
+    figures["neighbours"] = plots.neighbours(*_sample_neighbours(run))
+    figures["collapse"] = plots.collapse(
+        {n: table.collapse[n] for n in table.collapse if n not in ("raw pixels", "PCA")}
+    )
+    probed = [row for row in table.measurements if row.endswith("(R²)")]
+    if probed:
+        figures["factors"] = plots.factors(
+            {name: {row.removesuffix(" (R²)"): table.columns[name][row] for row in probed} for name in measured}
+        )
+    return figures
+
+
+def _sample_views(run: Run):
+    """Six training pictures and four views of each, as the method draws them."""
+    pictures = run.data.train.images[:6]
+    views = [
+        run.method.collect(pictures, torch.arange(len(pictures)), None, seeds.generator("report", i)).views
+        for i in range(2)
+    ]
+    return pictures, [view for pair in views for view in pair[:2]]
+
+
+def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
+    """Some test pictures and their nearest others by cosine, and whether they have the same label."""
+    test, x = run.data.test, torch.nn.functional.normalize(run.features["this encoder"]["test"], dim=1)
+    k = min(k, len(test) - 1)
+    chosen = torch.randperm(len(test), generator=seeds.generator("neighbours"))[:queries]
+    similarity = x[chosen] @ x.T
+    similarity[torch.arange(len(chosen)), chosen] = -torch.inf
+    near = similarity.topk(k).indices  # (Q, k)
+    hits = None if test.labels is None else test.labels[near] == test.labels[chosen, None]
+    return test.images[chosen], test.images[near], hits
+
+
+TEXT = {  # figure: (heading, what it is for)
+    "views": (
+        "What it was shown",
+        "The method never sees a label. It sees views: two random changes of the same picture. What differs between the "
+        "views of one picture is what the encoder learns to ignore.",
+    ),
+    "loss": (
+        "How it learned",
+        "The loss says whether the task is being solved. It does not say whether the representation is good: for that, "
+        "watch the accuracy below it, measured on validation pictures.",
+    ),
+    "result": (
+        "Is it better than nothing?",
+        "A number means little alone. Beside it stand raw pixels, their principal components, and the same network "
+        "without any training.",
+    ),
+    "few_labels": (
+        "What it saves",
+        "Labels are expensive. The curves show how far a linear classifier gets with few of them.",
+    ),
+    "map": ("The map", "t-SNE places pictures that are neighbours in the representation near each other."),
+    "neighbours": (
+        "Nearest neighbours",
+        "Wrong neighbours tell what the encoder confuses.",
+    ),
+    "collapse": (
+        "Has it collapsed?",
+        "A representation can satisfy a loss by making everything equal. The singular values show how many directions "
+        "are really used.",
+    ),
+    "factors": (
+        "What survived, and what was forgotten",
+        "How well a linear probe reads each factor of the pictures. Factors that the views change are forgotten on purpose.",
+    ),
+}
+
+
+def _page(run: Run, table: evaluation.Table, figures: dict, ceiling: evaluation.Score | None) -> str:
+    method = (run.method.spec or {}).get("name", "your method")
+    title = f"{method} on {run.data.name}"
+    sections = []
+    for name, figure in figures.items():
+        heading, text = TEXT[name]
+        body = plots.html(figure)
+        if name == ("result" if "result" in figures else "loss"):
+            scroll = 'class="scroll" tabindex="0" role="region" aria-label="Table of results"'
+            body += f"<div {scroll}>{table._repr_html_()}</div>"
+        sections.append(f'<section id="{name}"><h2>{heading}</h2><p>{text}</p>{body}</section>')
+    style = files("sslkit").joinpath("report.css").read_text()
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}: sslkit report</title><style>{style}</style></head><body><main>
+<h1>What did it learn without labels?</h1>
+<p class="lead">{escape(title)}: an encoder looked at {len(run.data.train):,} pictures for
+{run.history.seconds / 60:.1f} minutes and was never told what is on them. This page asks what it can tell apart now.</p>
+{_result(table, ceiling)}
+{"".join(sections)}
+<section id="made"><h2>How this was made</h2>{_facts(run)}</section>
+</main></body></html>
+"""
+
+
+def _result(table: evaluation.Table, ceiling: evaluation.Score | None) -> str:
+    """The answer in one sentence, beside the best baseline."""
+    name = next(iter(table.columns))
+    if "linear probe" not in table.columns[name]:
+        return f'<p class="result">{escape(table.collapse[name]["verdict"])}</p>'
+    score = table["linear probe", name]
+    baselines = [(row, other) for other in table.columns if other != name for row in ("linear probe", "kNN")]
+    row, other = max(baselines, key=lambda key: float(table[key]))
+    value = float(table[row, other])
+    top = (
+        ""
+        if ceiling is None
+        else f" The same network, trained from scratch with all labels, reaches {ceiling.value:.2f}."
+    )
+    return (
+        f'<p class="result"><strong>{score.value:.2f}</strong> of the test pictures are classified correctly by a linear '
+        f"probe on its features (95 % interval {score.low:.2f} to {score.high:.2f}). The best baseline reaches "
+        f"<strong>{value:.2f}</strong> ({escape(other)}, {row}).{top}</p>"
+    )
+
+
+def _facts(run: Run) -> str:
+    card = run.card()
+    facts = {
+        "data": f"{run.data} (fingerprint {card['data']['fingerprint']})",
+        "method": json.dumps(card["method"]),
+        "training": json.dumps(card["training"]),
+        "encoder": f"{json.dumps(card['encoder'])}, {sum(p.numel() for p in run.encoder.parameters()):,} parameters",
+        "speed": f"{np.median(run.history.column('images_per_second')[1]):,.0f} images per second while training",
+        "machine": card["machine"],
+        "versions": f"sslkit {card['sslkit']}, PyTorch {card['torch']}, Python {card['python']}",
+        "to load it": f'sslkit.load("{"this folder"}").embed(pictures)',
+    }
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items()) + "</dl>"

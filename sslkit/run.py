@@ -1,0 +1,313 @@
+"""`pretrain` and what it returns: a `Run`, with everything one wants to do with a trained encoder."""
+
+from __future__ import annotations
+
+import copy
+import json
+import platform
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sslkit import checkpoint, datasets, distributed, evaluation, maps, nets, plots, recipes, seeds
+from sslkit.datasets import Images
+from sslkit.methods import Method
+from sslkit.progress import Bar
+from sslkit.train import History, TrainConfig, fit, resolve, steps_for
+
+CARD, WEIGHTS = "card.json", "encoder.safetensors"
+
+
+def pretrain(
+    method: str | Method = "simclr",
+    data: str | Images = "shapes",
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    resume: str | Path | None = None,
+    progress: bool | None = None,
+    watch: Callable[[dict], None] | None = None,
+    stop: threading.Event | None = None,
+    **options,
+) -> Run:
+    """Learn a representation of `data` without its labels.
+
+    method: a name ("simclr", "vicreg", ...) or a `Method` of your own. data: `Images`, or the name of a data set.
+    minutes or steps: the budget (3 minutes if neither is given). seed: of the network, the order and the views.
+    resume: a run folder. Checkpoints go there; if it holds one of this same run, training goes on, or is done already.
+    progress: show a bar (by default wherever somebody can see it). watch, stop: see `sslkit.train.fit`.
+    options: fields of `TrainConfig` (batch_size=, lr=, precision=, ...) or of the method (temperature=, encoder=, ...).
+    """
+    if minutes is not None and steps is not None:
+        raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
+    data = datasets.load(data) if isinstance(data, str) else data
+    config_names = {f.name for f in fields(TrainConfig)}
+    settings = {name: options.pop(name) for name in list(options) if name in config_names}
+    if isinstance(method, str):
+        method = recipes.method(method, data, seed=seed, **options)
+    elif options:
+        raise TypeError(f"Unknown options {', '.join(options)}: a Method that you built has its options already.")
+    untrained = copy.deepcopy(method.encoder)  # the baseline that matters most
+
+    stored = checkpoint.read(resume)["config"] if resume is not None and checkpoint.exists(resume) else None
+    if stored and steps is None:
+        steps = stored["steps"]  # minutes were counted when the run began
+    config = TrainConfig(steps=1 if steps is None else steps, seed=seed, **settings)
+    if stored:
+        config = checkpoint.settle(config, stored)
+    elif steps is None:
+        config = steps_for(3 if minutes is None else minutes, method, data, config)
+    else:
+        config = resolve(method, data, config)
+    with Bar(config, progress if distributed.world()[0] == 0 else False) as bar:
+        history = fit(method, data, config, folder=resume, watch=bar.and_then(watch), stop=stop)
+    method.to("cpu", memory_format=torch.contiguous_format).eval()
+    return Run(method.encoder, method=method, data=data, config=config, history=history, untrained=untrained)
+
+
+def load(path: str | Path, data: Images | None = None) -> Run:
+    """Read a run folder, a checkpoint, or an exported encoder (`encoder.safetensors`, or a folder that holds one).
+
+    data: the pictures it was trained on, for evaluation; by default they are loaded by name when they are first needed.
+    Raises FileNotFoundError or ValueError with one sentence.
+    """
+    path = Path(path)
+    if path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists()):
+        return _load_encoder(path)
+    state = checkpoint.read(path)
+    if state["method"] is None or state["encoder"] is None:
+        raise ValueError(
+            f"{path} holds a method or an encoder of your own, which only your code can build. "
+            "Build it and call load_state_dict(sslkit.checkpoint.read(path)['weights'])."
+        )
+    config = TrainConfig(**state["config"])
+    method = recipes.build(state["method"], state["encoder"], seed=config.seed)
+    untrained = copy.deepcopy(method.encoder)
+    method.load_state_dict(state["weights"])
+    for name in ("mean", "std"):  # what the untrained encoder also knew
+        getattr(untrained, name).copy_(getattr(method.encoder, name))
+    run = Run(
+        method.encoder, method=method.eval(), config=config, history=History(**state["history"]), untrained=untrained
+    )
+    run.about, run._data = state["data"], data
+    return run
+
+
+def _load_encoder(path: Path) -> Run:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = path if path.suffix == ".safetensors" else path / WEIGHTS
+    if not file.exists():
+        raise FileNotFoundError(f"There is no encoder at {file}.")
+    try:
+        card = json.loads((file.parent / CARD).read_text())
+        encoder = nets.build(card["encoder"])
+        encoder.load_state_dict(load_file(file))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{file} needs its {CARD} beside it: it says which network the weights belong to."
+        ) from None
+    except (SafetensorError, json.JSONDecodeError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"{file} or its {CARD} is damaged ({str(error).splitlines()[0][:120]}). Export it again."
+        ) from error
+    run = Run(encoder.eval())
+    run.about = card["data"]
+    return run
+
+
+class Run:
+    """A trained encoder with its data, its history, and the ways to look at it.
+
+    encoder: pixels in [0, 1] to representation. method, config, history: how it was trained (None for an exported encoder).
+    untrained: the same network before the first step.
+    """
+
+    def __init__(
+        self,
+        encoder: nets.Encoder,
+        *,
+        method: Method | None = None,
+        data: Images | None = None,
+        config: TrainConfig | None = None,
+        history: History | None = None,
+        untrained: nets.Encoder | None = None,
+    ):
+        self.encoder, self.method, self.config, self.history, self.untrained = (
+            encoder,
+            method,
+            config,
+            history,
+            untrained,
+        )
+        self._data, self.about = data, None if data is None else checkpoint.describe(data)
+
+    def __repr__(self) -> str:
+        what = (
+            (self.method.spec or {}).get("name", "a method of yours")
+            if self.method is not None
+            else "an exported encoder"
+        )
+        trained = (
+            f", {self.history.step:,} of {self.config.steps:,} steps, seed {self.config.seed}" if self.history else ""
+        )
+        return f"Run({what} on {self.about['name']}{trained}, {self.encoder.dim} dimensions)"
+
+    @property
+    def data(self) -> Images:
+        """The pictures it was trained on. After `load` they are found by name, and compared with what was stored."""
+        if self._data is None:
+            name = self.about["name"]
+            data = datasets.load(name) if name in datasets.NAMES else None
+            if data is None or data.fingerprint() != self.about["fingerprint"]:
+                raise ValueError(
+                    f"The pictures of this run cannot be found by their name, {name!r}: they are your own, or another "
+                    "version. Give them: sslkit.load(path, data=...)."
+                )
+            self._data = data
+        return self._data
+
+    def embed(self, images: Images | Tensor | str | Path) -> Tensor:
+        """Representations h of pictures: `Images`, a tensor (N, C, H, W), or a folder. -> (N, D) float32, on the CPU.
+
+        uint8, or float in [0, 1]. Pictures of a folder are scaled to the size that the encoder was trained with.
+        """
+        if isinstance(images, str | Path):
+            images = datasets.folder(images, size=self.about["shape"][-1])
+        return evaluation.features(self.encoder, images)
+
+    @cached_property
+    def features(self) -> dict[str, dict[str, Tensor]]:
+        """Features of the whole data set, {name: {split: (N, D)}}: "this encoder", then its baselines.
+
+        The baselines are the same encoder untrained, raw pixels, and their principal components. The splits are those of
+        `evaluation.split_features`.
+        """
+        data = self.data
+        encoders = {"this encoder": self.encoder} | (
+            {"random encoder": self.untrained} if self.untrained is not None else {}
+        )
+        learned = {name: evaluation.split_features(encoder, data) for name, encoder in encoders.items()}
+        return learned | evaluation.baselines(data)
+
+    @cached_property
+    def _table(self) -> evaluation.Table:
+        return evaluation.evaluate(self.features, self.data)
+
+    def evaluate(self) -> evaluation.Table:
+        """kNN, linear probe and few labels beside their baselines, with intervals; what there is without labels."""
+        return self._table
+
+    @cached_property
+    def ceiling(self) -> evaluation.Score:
+        """What the same network reaches with all labels, trained from scratch for half a minute: how far there is to go."""
+        from sslkit.fine_tune import supervised_ceiling
+
+        return supervised_ceiling(self.untrained, self.data)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run into a folder: checkpoint.pt, encoder.safetensors and card.json. Returns the folder.
+
+        The checkpoint can be loaded and looked at; a training run that is to be continued uses `resume=` instead.
+        """
+        folder = checkpoint.check_writable(path)
+        if self.method is not None:
+            checkpoint.write(
+                folder / checkpoint.FILE, checkpoint.pack(self.method, self.about, self.config, self.history)
+            )
+        self.export(folder)
+        return folder
+
+    def export(self, path: str | Path) -> Path:
+        """Write the encoder alone: encoder.safetensors and card.json, which says what it is and how it was made."""
+        import safetensors.torch
+
+        folder = checkpoint.check_writable(path)
+        weights = {name: value.contiguous() for name, value in self.encoder.state_dict().items()}
+        checkpoint.write_file(folder / WEIGHTS, lambda file: file.write(safetensors.torch.save(weights)))
+        checkpoint.write_file(folder / CARD, lambda file: file.write(json.dumps(self.card(), indent=2).encode()))
+        return folder
+
+    def export_onnx(self, path: str | Path) -> Path:
+        """Write the encoder as an ONNX file: "images" (N, C, H, W), float32 in [0, 1], to "features" (N, D), for any N.
+
+        The pixel statistics are part of it. Returns the path. Raises ModuleNotFoundError with one sentence without ONNX.
+        """
+        try:
+            import onnxscript  # noqa: F401 (PyTorch's exporter needs it, and says so at length)
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("ONNX is not installed: pip install 'sslkit[onnx]'.") from error
+        program = torch.onnx.export(
+            self.encoder.eval(), (torch.rand(2, *self.card()["input"]["shape"]),), dynamo=True, verbose=False,
+            input_names=["images"], output_names=["features"], dynamic_shapes=({0: torch.export.Dim("N")},),
+        )  # fmt: skip
+        checkpoint.write_file(path, lambda file: file.write(program.model_proto.SerializeToString()))
+        return Path(path)
+
+    def card(self) -> dict:
+        """What one must know to use the encoder: the network, its input, its data, its training, the versions."""
+        import sslkit
+
+        return {
+            "sslkit": sslkit.__version__,
+            "encoder": self.encoder.spec,
+            "input": {
+                "shape": [self.encoder.in_channels, *self.about["shape"][1:]],
+                "range": [0.0, 1.0],
+                "dtype": "float32",
+            },
+            "dim": self.encoder.dim,
+            "data": self.about,
+            "method": None if self.method is None else self.method.spec,
+            "training": None if self.config is None else asdict(self.config),
+            "steps_done": None if self.history is None else self.history.step,
+            "torch": str(torch.__version__),
+            "python": platform.python_version(),
+            "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+        }
+
+    def report(self, path: str | Path) -> Path:
+        """Write a run folder with `report.html`, one page that opens offline, and everything that is on it.
+
+        The supervised ceiling is on it if `run.ceiling` has been measured.
+        """
+        from sslkit.report import write_report  # a face of the package: the layers above may be called from here only
+
+        return write_report(self, path)
+
+    @cached_property
+    def map(self) -> dict:
+        """t-SNE of up to 2,000 test pictures: {"positions": (M, 2), "index": (M,) into data.test, "measures": {...}}.
+
+        The measures say how far the map can be trusted: trustworthiness, and how many true neighbours it shows.
+        """
+        x = torch.nn.functional.normalize(self.features["this encoder"]["test"], dim=1)
+        index = torch.randperm(len(x), generator=seeds.generator("map"))[:2000].sort().values
+        x = x[index]
+        perplexity = min(30.0, (len(x) - 1) / 4)
+        positions = maps.tsne(x, perplexity=perplexity)
+        k = min(10, (len(x) - 1) // 2)
+        measures = {
+            "trustworthiness": maps.trustworthiness(x, positions, k=k),
+            "neighbours recalled": maps.neighbour_recall(x, positions, k=k),
+        }
+        return {"positions": positions, "index": index, "measures": measures}
+
+    def explore(self):
+        """The map of the test pictures as a figure: t-SNE of their representations, coloured by label."""
+        test = self.data.test[self.map["index"]]
+        return plots.map2d(
+            self.map["positions"],
+            test.labels,
+            names=test.names or None,
+            images=test.images,
+            measures=self.map["measures"],
+            method="t-SNE",
+        )

@@ -1,0 +1,16 @@
+"""Randomness as a function of names: the same seed and the same key give the same numbers, in any order, in any process.
+
+Nothing has to be stored to resume a run exactly: the permutation of epoch 7 and the views of step 1234 can be drawn again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def generator(*key: object) -> torch.Generator:
+    """A CPU generator that depends on the key only, such as `generator(seed, "views", step, rank)`."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=4).digest()  # PyTorch's CPU generator reads 32 bits
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))

@@ -1,0 +1,143 @@
+"""What the checks call right is right: each reference against the package, another library or a closed form."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sslkit.exercises import find
+
+
+def test_nt_xent_equals_a_numpy_loop_and_its_collapsed_value():
+    rng = np.random.default_rng(0)
+    z1, z2 = rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
+    z = [v / np.sqrt((v**2).sum()) for v in [*z1, *z2]]
+    total = 0.0
+    for i in range(10):
+        others = [math.exp(z[i] @ z[k] / 0.3) for k in range(10) if k != i]
+        total -= math.log(math.exp(z[i] @ z[(i + 5) % 10] / 0.3) / sum(others))
+    reference = find("03a").reference
+    assert float(reference(torch.tensor(z1), torch.tensor(z2), temperature=0.3)) == pytest.approx(total / 10, rel=1e-10)
+    same = torch.ones(6, 3)
+    assert float(reference(same, same, temperature=0.3)) == pytest.approx(math.log(11), rel=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.5, 3.0])
+def test_forces_are_the_derivative_and_sum_to_zero(temperature):
+    s = torch.linspace(-0.9, 0.8, 7, dtype=torch.float64, requires_grad=True)
+    loss = -s[2] / temperature + torch.logsumexp(s / temperature, dim=0)
+    forces = find("03b").reference(s.detach(), 2, temperature=temperature)
+    torch.testing.assert_close(forces, torch.autograd.grad(loss, s)[0])
+    assert abs(float(forces.sum())) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("size", "top", "height", "out"), [(8, 0, 8, 8), (8, 2, 5, 8), (32, 3, 20, 32), (32, 5, 26, 12), (9, 8, 1, 4)]
+)
+def test_crop_matrix_equals_torchvision(size, top, height, out):
+    from torchvision.transforms.v2.functional import resized_crop
+
+    x = torch.rand(1, size, 3, generator=torch.Generator().manual_seed(0))
+    expected = resized_crop(x, top, 0, height, 3, [out, 3], antialias=True)
+    matrix = find("02a").reference(size, top, height, out)
+    torch.testing.assert_close(matrix @ x[0], expected[0], atol=1e-5, rtol=1e-5)
+    flipped = find("02a").reference(size, top, height, out, flip=True)
+    torch.testing.assert_close(flipped @ x[0], expected[0].flip(0), atol=1e-5, rtol=1e-5)
+
+
+def test_crop_matrix_equals_the_packages():
+    from dataclasses import replace
+
+    from sslkit import augment
+
+    params = augment.draw(augment.Policy(size=6, blur=0.0), 1, (1, 8, 8), torch.Generator().manual_seed(0))
+    params = replace(params, box=torch.tensor([[0, 2, 8, 5]]), flip=torch.tensor([True]))
+    _, columns, *_ = augment.matrices(params)
+    torch.testing.assert_close(columns[0], find("02a").reference(8, 2, 5, 6, flip=True))
+
+
+def test_learning_rate_by_hand():
+    rate = find("04a").reference
+    assert [rate(s, steps=6, peak=2.0, warmup=2) for s in (0, 1, 2, 4)] == pytest.approx([1.0, 2.0, 2.0, 1.0])
+
+
+def test_rankme_by_hand_and_as_the_collapse_report_has_it():
+    from sslkit import evaluation
+
+    rankme = find("04b").reference
+    assert float(rankme(torch.eye(5))) == pytest.approx(5, rel=1e-4)
+    assert float(rankme(torch.ones(9, 4))) == pytest.approx(1, rel=1e-4)
+    x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+    assert float(evaluation.collapse(x)["rankme"]) == pytest.approx(float(rankme(x)), rel=1e-3)
+
+
+def test_neighbour_recall_is_the_maps():
+    from sslkit import maps
+
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(80, 6, generator=generator), torch.randn(80, 2, generator=generator)
+    assert float(maps.neighbour_recall(x, y, k=7)) == pytest.approx(find("05a").reference(x, y, k=7), abs=1e-6)
+    assert find("05a").reference(x, x, k=7) == 1.0
+
+
+def test_noise_twin_has_the_moments_and_no_clusters():
+    (features,), _ = find("05b").probes[0].make()
+    twin = find("05b").reference(features, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(twin.mean(0), features.mean(0), atol=0.2, rtol=0)
+    torch.testing.assert_close(twin.T.cov(), features.T.cov(), atol=0.5, rtol=0)
+    gap = ((features[:, 0] - 3).abs() < 0.5).float().mean(), ((twin[:, 0] - 3).abs() < 0.5).float().mean()
+    assert gap[0] < 0.01 < 0.1 < gap[1]  # between the clusters there is nothing; in the twin there is
+
+
+def test_knn_predict_equals_sklearn_and_the_packages_score():
+    from sklearn.neighbors import KNeighborsClassifier
+
+    from sslkit import evaluation
+
+    args, kwargs = find("06a").probes[0].make()
+    train_x, train_y, test_x = args
+    predicted = find("06a").reference(*args, **kwargs)
+    weights = lambda distance: np.exp((1 - distance) / kwargs["temperature"])
+    oracle = KNeighborsClassifier(kwargs["k"], metric="cosine", weights=weights).fit(train_x, train_y)
+    assert np.array_equal(oracle.predict(test_x), predicted.numpy())
+    test_y = torch.arange(40) % 5
+    score = evaluation.knn(train_x, train_y, test_x, test_y, **kwargs)
+    assert float(score) == pytest.approx(float((predicted == test_y).float().mean()), abs=1e-6)
+
+
+def test_nearest_by_hand():
+    corner = torch.tensor([[1.0, 0.0], [10.0, 1.0], [0.0, 3.0], [-1.0, 5.0]])
+    assert find("00b").reference(corner).tolist() == [1, 0, 3, 2]
+    assert F.cosine_similarity(corner[0], corner[1], dim=0) > 0.99
+
+
+def test_the_honest_protocol_is_below_the_leaky_one_on_average():
+    """Choosing on the test split can only help its own number: that is why it is a mistake."""
+    exercise = find("06b")
+    leaky = next(m.wrong for m in exercise.mistakes if "best on the test split" in m.name)
+    honest, best = (
+        [exercise.observe(f, probe)["accuracy"] for probe in exercise.probes] for f in (exercise.reference, leaky)
+    )
+    assert all(b >= h for b, h in zip(best, honest))
+    assert sum(best) > sum(honest)
+
+
+def test_divergence_is_torchs():
+    from torch.distributions import Normal, kl_divergence
+
+    mean, log_variance = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    oracle = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(1).mean()
+    torch.testing.assert_close(find("10a").reference(mean, log_variance), oracle)
+
+
+def test_masked_loss_of_flat_guesses_is_known_and_the_visible_do_not_count():
+    target = torch.randn(3, 6, 12, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(6).expand(3, 6) < 4
+    loss = find("10b").reference
+    assert float(loss(torch.zeros(3, 6, 12), target, mask)) == pytest.approx(11 / 12, rel=1e-4)
+    wild = torch.where(mask[:, :, None], 0.0, 1e3).expand(3, 6, 12)
+    assert float(loss(wild, target, mask)) == pytest.approx(11 / 12, rel=1e-4)

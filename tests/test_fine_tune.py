@@ -1,0 +1,64 @@
+"""Learning with labels on top: classes, numbers, few labels, a frozen encoder."""
+
+import copy
+
+import pytest
+import torch
+
+from sslkit import nets
+from sslkit.fine_tune import fine_tune, supervised_ceiling
+
+QUICK = dict(batch_size=32, device="cpu", precision="float32", channels_last=False)
+
+
+def encoder():
+    torch.manual_seed(0)
+    return nets.small_resnet(widths=(8, 16))
+
+
+def test_classification_learns_and_leaves_the_encoder_alone(tiny_shapes):
+    net = encoder()
+    before = copy.deepcopy(net.state_dict())
+    colours = copy.copy(tiny_shapes)
+    colours.labels = (tiny_shapes.factors["ground_hue"][:, 0] > 0).long()  # easy: warm or cold ground
+    colours.names = ("cold", "warm")
+    model, score = fine_tune(net, colours, steps=60, encoder_lr=1.0, **QUICK)
+    assert score.value > 0.7
+    assert score.n == len(tiny_shapes.test)
+    assert all(torch.equal(a, b) for a, b in zip(before.values(), net.state_dict().values()))
+    assert model.predict(tiny_shapes.test.images).shape == (50, 2)
+
+
+def test_regression_of_a_factor(tiny_shapes):
+    _, score = fine_tune(encoder(), tiny_shapes, target="ground_hue", steps=80, encoder_lr=1.0, **QUICK)
+    assert score.value > 0.3
+
+
+def test_factor_that_some_pictures_do_not_have(tiny_shapes):
+    _, score = fine_tune(encoder(), tiny_shapes, target="angle", steps=2, **QUICK)
+    known = ~tiny_shapes.test.factors["angle"].isnan().any(1)
+    assert score.n == int(known.sum()) < len(tiny_shapes.test)
+
+
+def test_few_labels_are_few(tiny_shapes):
+    model, _ = fine_tune(encoder(), tiny_shapes, per_class=2, steps=2, **QUICK)
+    assert torch.bincount(model.targets).tolist() == [2] * 8
+
+
+def test_zero_encoder_rate_freezes_the_weights(tiny_shapes):
+    net = encoder()
+    model, _ = fine_tune(net, tiny_shapes, encoder_lr=0.0, steps=3, **QUICK)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), model.encoder.parameters()))
+
+
+def test_ceiling_is_a_score(tiny_shapes):
+    assert 0 <= supervised_ceiling(encoder(), tiny_shapes, minutes=0.02).value <= 1
+
+
+def test_bad_targets(tiny_shapes):
+    with pytest.raises(ValueError, match=r"Unknown target 'hues'\. Did you mean 'hue'"):
+        fine_tune(encoder(), tiny_shapes, target="hues", steps=1)
+    unlabelled = copy.copy(tiny_shapes)
+    unlabelled.labels = None
+    with pytest.raises(ValueError, match="has no labels to learn from"):
+        fine_tune(encoder(), unlabelled, steps=1)

@@ -1,0 +1,220 @@
+"""Encoders and heads: shapes, statistics, rebuilding from their description, norms, clear errors."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sslkit import nets
+from sslkit.nets import vit
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("make", [nets.small_resnet, nets.resnet18])
+def test_encoders_map_images_to_dim(make, norm, channels):
+    encoder = make(channels, norm=norm)
+    for side in (8, 28, 32):
+        assert encoder(torch.rand(2, channels, side, side)).shape == (2, encoder.dim)
+
+
+def test_small_resnet_size_is_what_the_documentation_says():
+    assert sum(p.numel() for p in nets.small_resnet().parameters()) == 308_032
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_transformer_takes_every_size_that_can_be_cut(channels):
+    encoder = nets.tiny_vit(channels, dim=32, depth=1)
+    for H, W in ((8, 8), (28, 28), (32, 32), (4, 12)):
+        assert encoder(torch.rand(2, channels, H, W)).shape == (2, 32)
+    with pytest.raises(ValueError, match=r"Images of 30x32 cannot be cut into patches of 4x4: both sides must be"):
+        encoder(torch.rand(2, channels, 30, 32))
+    for wrong in ({"dim": 30}, {"dim": 32, "heads": 3}):
+        with pytest.raises(ValueError, match=rf"dim is {wrong['dim']}; it must be a multiple of heads="):
+            nets.tiny_vit(**wrong)
+
+
+def test_patches_are_squares_row_by_row_and_can_be_put_together_again():
+    x = torch.arange(2 * 3 * 8 * 12.0).reshape(2, 3, 8, 12)
+    cut = vit.patches(x, 4)
+    assert cut.shape == (2, 6, 48)
+    assert torch.equal(cut[1, 4].reshape(3, 4, 4), x[1, :, 4:8, 4:8])  # second row, second column
+    assert torch.equal(vit.unpatch(cut, 8, 12), x)
+    layout = x.to(memory_format=torch.channels_last)
+    assert torch.equal(vit.patches(layout, 4), cut)
+
+
+def test_positions_are_the_published_sines_and_cosines_and_all_differ():
+    where = vit.positions(3, 5, 16, torch.zeros(1, dtype=torch.float64))
+    assert where.shape == (1, 15, 16)
+    assert where.dtype == torch.float64
+    for i, j in ((0, 0), (1, 2), (2, 4)):
+        rates = [10000 ** (-k / 4) for k in range(4)]
+        row = [math.sin(i * r) for r in rates] + [math.cos(i * r) for r in rates]
+        column = [math.sin(j * r) for r in rates] + [math.cos(j * r) for r in rates]
+        assert where[0, 5 * i + j].tolist() == pytest.approx(row + column, abs=1e-6)
+    assert torch.pdist(where[0]).min() > 0.1
+
+
+def test_transformer_knows_where_patches_are_and_attention_is_the_textbooks():
+    encoder, x = nets.tiny_vit(dim=32, depth=1).eval(), torch.rand(2, 3, 8, 8)
+    swapped = torch.cat((x[:, :, 4:], x[:, :, :4]), dim=2)
+    assert not torch.allclose(encoder(x), encoder(swapped), atol=1e-4)
+    block, t = encoder.body.blocks[0], torch.randn(2, 5, 32)
+    shuffled = torch.tensor([3, 1, 4, 0, 2])
+    assert torch.allclose(block(t)[:, shuffled], block(t[:, shuffled]), atol=1e-5)  # the block itself does not
+    oracle = nn.MultiheadAttention(32, 4, batch_first=True)
+    oracle.in_proj_weight.data, oracle.in_proj_bias.data = block.query_key_value.weight, block.query_key_value.bias
+    oracle.out_proj.weight.data, oracle.out_proj.bias.data = block.mix.weight, block.mix.bias
+    seen = t + oracle(*[block.norm1(t)] * 3, need_weights=False)[0]
+    assert torch.allclose(block(t), seen + block.mlp(block.norm2(seen)), atol=1e-5)
+
+
+def test_transformer_drops_patches_before_anything_looks_at_them():
+    body, x = nets.tiny_vit(dim=32, depth=2).body, torch.rand(2, 3, 8, 8)
+    everything = torch.arange(4).expand(2, -1)
+    assert torch.allclose(body.tokens(x, everything), body.tokens(x), atol=1e-6)
+    assert torch.allclose(body.tokens(x, everything.flip(1)), body.tokens(x).flip(1), atol=1e-5)
+    keep = torch.tensor([[2, 0], [1, 3]])
+    assert body.tokens(x, keep).shape == (2, 2, 32)
+    x[0, :, :4, 4:] = torch.nan  # patch 1 of the first image
+    assert body.tokens(x, keep).isfinite().all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("size", [(8, 8), (28, 28), (32, 32), (5, 33)])
+def test_decoder_paints_any_size(channels, norm, size):
+    decoder = nets.ImageDecoder(10, channels, image_size=size, norm=norm)
+    z = torch.randn(3, 10)
+    painted = decoder(z)
+    assert painted.shape == (3, channels, *size)
+    assert 0 <= painted.min() < painted.max() <= 1
+    painted.sum().backward()
+    assert all(p.grad is not None for p in decoder.parameters())
+    if norm == "group":
+        assert torch.allclose(painted[:1], decoder(z[:1]), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (28, 28), (32, 32), (5, 33)])
+def test_critic_judges_any_size(size):
+    critic = nets.PairCritic(1, 7, image_size=size)
+    assert critic(torch.rand(3, 1, *size), torch.randn(3, 7)).shape == (3,)
+
+
+@pytest.mark.parametrize("make", [nets.small_resnet, nets.resnet18])
+def test_group_norm_encoder_sees_one_image_only(make):
+    encoder, x = make(norm="group").train(), torch.rand(4, 3, 16, 16)
+    alone = torch.cat([encoder(image[None]) for image in x])
+    assert torch.allclose(encoder(x), alone, atol=1e-5)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in encoder.modules())
+
+
+def test_batch_norm_encoder_mixes_images_in_training():
+    encoder, x = nets.small_resnet().train(), torch.rand(4, 3, 16, 16)
+    assert not torch.allclose(encoder(x)[:2], encoder(x[:2]), atol=1e-3)
+
+
+def test_statistics_are_buffers_and_normalise():
+    x = torch.rand(50, 3, 8, 8) * torch.tensor([0.2, 0.5, 1.0]).reshape(3, 1, 1)
+    encoder = nets.small_resnet().set_statistics(x)
+    seen = []
+    encoder.body.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    encoder(x)
+    assert torch.allclose(seen[0].mean((0, 2, 3)), torch.zeros(3), atol=1e-5)
+    assert torch.allclose(seen[0].std((0, 2, 3)), torch.ones(3), atol=1e-5)
+    assert {"mean", "std"} <= set(encoder.state_dict())
+
+
+def test_constant_channel_does_not_divide_by_zero():
+    x = torch.zeros(4, 3, 8, 8)
+    assert nets.small_resnet().set_statistics(x)(x).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        lambda: nets.small_resnet(1, widths=(8, 16), norm="group"),
+        lambda: nets.resnet18(3, norm="group"),
+        lambda: nets.tiny_vit(1, patch=8, dim=16, depth=1, heads=2),
+        lambda: nets.adapt("torchvision/mobilenet_v3_small", in_channels=1),
+        lambda: nets.adapt("timm/resnet10t", in_channels=1),
+    ],
+)
+def test_build_makes_the_same_network_again(encoder):
+    encoder = encoder().eval()
+    again = nets.build(encoder.spec).eval()
+    again.load_state_dict(encoder.state_dict())
+    x = torch.rand(2, encoder.in_channels, 32, 32)
+    assert torch.equal(encoder(x), again(x))
+    assert (again.dim, again.spec) == (encoder.dim, encoder.spec)
+
+
+def test_adapt_takes_a_module_and_leaves_its_mode():
+    body = nn.Sequential(nn.Flatten(), nn.Linear(48, 5), nn.BatchNorm1d(5))
+    encoder = nets.adapt(body, image_size=4)
+    assert encoder.dim == 5
+    assert body.training
+    assert encoder.spec is None
+
+
+def test_adapt_explains_feature_maps():
+    with pytest.raises(ValueError, match=r"must return \(B, dim\) and returned \(2, 4, 32, 32\)"):
+        nets.adapt(nn.Conv2d(3, 4, 1))
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 8, 8), (3, 8, 8)])
+def test_wrong_input_is_one_sentence(shape):
+    with pytest.raises(ValueError, match=r"takes images of shape \(B, 3, H, W\)"):
+        nets.small_resnet()(torch.rand(shape))
+
+
+def test_unknown_names_suggest_the_nearest():
+    with pytest.raises(ValueError, match="Did you mean 'group'"):
+        nets.small_resnet(norm="groups")
+    with pytest.raises(ValueError, match="Did you mean 'small_resnet'"):
+        nets.build({"name": "smallresnet"})
+    with pytest.raises(ValueError, match="Unknown model library 'keras'"):
+        nets.adapt("keras/resnet")
+
+
+def test_projection_head_shape_and_norm():
+    assert nets.projection_head(8, 16, 4)(torch.rand(3, 8)).shape == (3, 4)
+    head = nets.projection_head(8, 16, 4, norm="group")
+    x = torch.rand(3, 8)
+    assert torch.allclose(head(x)[:1], head(x[:1]), atol=1e-6)
+
+
+def test_similarity_network_is_linear_and_sees_every_view():
+    g, h = nets.SimilarityNetwork(6, 3, hidden=4), [torch.rand(5, 6) for _ in range(3)]
+    assert g(h).shape == (5, 3)
+    zero = g([0 * x for x in h])
+    assert torch.allclose(g([2 * x for x in h]) - zero, 2 * (g(h) - zero), atol=1e-5)
+    for i in range(3):
+        assert not torch.allclose(g([x + (i == j) for j, x in enumerate(h)]), g(h))
+
+
+def test_mlp_critic_is_one_layer_on_the_concatenation():
+    critic, a, b = nets.critic("mlp", 6), torch.rand(5, 6), torch.rand(4, 6)
+    scores = critic(a[:, None], b[None])
+    assert scores.shape == (5, 4)
+    pair = torch.cat([a[2], b[3]])
+    weight = torch.cat([critic.first.weight, critic.second.weight], dim=1)
+    hidden = nn.functional.leaky_relu(weight @ pair + critic.first.bias)
+    assert torch.allclose(scores[2, 3], critic.score(hidden)[0], atol=1e-6)
+    assert torch.allclose(critic(a[:4], b), scores[:4].diagonal(), atol=1e-6)
+
+
+def test_bilinear_critic_is_a_matrix():
+    critic, a, b = nets.critic("bilinear", 6), torch.rand(5, 6), torch.rand(4, 6)
+    assert torch.allclose(critic(a[:, None], b[None]), a @ critic.matrix.weight.T @ b.T, atol=1e-6)
+    assert torch.allclose(critic(a[:4], b), critic(a[:4, None], b[None]).diagonal(), atol=1e-6)
+
+
+def test_discriminator_scores_pictures_of_any_size_one_by_one():
+    judge = nets.discriminator(1)
+    for side in (8, 28, 32):
+        assert judge(torch.rand(3, 1, side, side)).shape == (3,)
+    x = torch.rand(4, 1, 16, 16)
+    assert torch.allclose(judge(x)[:1], judge(x[:1]), atol=1e-6)

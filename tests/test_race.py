@@ -1,0 +1,75 @@
+"""The race: every row is written once, a stopped race goes on, and its tables say what the records say."""
+
+import json
+
+import pytest
+
+from sslkit import datasets, race
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(race.datasets, "load", lambda name: datasets.shapes(n=400))
+
+
+def run(folder, **options):
+    return list(
+        race.race(folder, **{"methods": ["simclr", "vicreg"], "data": ["shapes"], "seeds": [0], "steps": 2} | options)
+    )
+
+
+def test_one_record_per_row_and_finished_rows_are_skipped(tiny, tmp_path):
+    first = run(tmp_path)
+    assert [r["method"] for r in first] == ["baselines", "simclr", "vicreg"]
+    assert run(tmp_path) == []
+    (tmp_path / "shapes-vicreg-0.json").unlink()
+    [again] = run(tmp_path)
+    assert again["method"] == "vicreg"
+    assert again["columns"] == first[2]["columns"]  # the same seed, the same steps, the same result
+    assert race.read(tmp_path) == json.loads(json.dumps([first[0], first[1], again]))
+
+
+def test_a_record_says_how_it_was_made(tiny, tmp_path):
+    record = run(tmp_path, methods=["simclr"])[1]
+    assert record["card"]["training"]["steps"] == record["card"]["steps_done"] == 2
+    assert record["card"]["method"]["name"] == "simclr"
+    assert record["parameters"] > 0
+    assert {"threads", "torch", "sslkit"} <= set(record["machine"])
+    assert {"linear probe", "kNN", "RankMe", "10 labels per class"} <= set(record["columns"]["this encoder"])
+
+
+def test_the_vision_transformer_runs_beside_mae(tiny, tmp_path):
+    _, record = run(tmp_path, methods=[race.ON_VIT])
+    assert record["method"] == race.ON_VIT
+    assert record["card"]["encoder"]["name"] == "tiny_vit"
+
+
+def test_divergence_is_a_row(tiny, tmp_path, monkeypatch):
+    def diverge(*args, **options):
+        raise FloatingPointError("The loss is nan at step 1.")
+
+    monkeypatch.setattr(race, "pretrain", diverge)
+    record = run(tmp_path, methods=["simclr"])[1]
+    assert "nan" in record["diverged"]
+    assert "simclr | diverged (seed 0)" in race.tables(race.read(tmp_path))
+
+
+def test_unknown_method_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="simclr"):
+        run(tmp_path / "race", methods=["simclear"])
+    assert not (tmp_path / "race").exists()
+
+
+def test_tables_are_sorted_means_with_their_spread():
+    def record(method, seed, probe):
+        score = {"value": probe, "low": 0, "high": 1, "n": 10}
+        columns = {"this encoder": {"linear probe": score, "RankMe": 10.0 * probe}, "chance": {"linear probe": 0.1}}
+        return {"data": "shapes", "method": method, "seed": seed, "columns": columns, "card": {"steps_done": 100}}
+
+    baseline = {"random encoder": {"linear probe": {"value": 0.3}, "RankMe": 2.0}}
+    records = [record("good", 0, 0.8), record("good", 1, 0.6), record("bad", 0, 0.2)]
+    records.append({"data": "shapes", "method": "baselines", "seed": 0, "columns": baseline})
+    lines = race.tables(records).splitlines()
+    assert lines[0] == "### `shapes`"
+    assert [line.split(" | ")[0] for line in lines[4:]] == ["| good", "| *random encoder*", "| bad"]
+    assert "0.70 ± 0.14 | 7.0 ± 1.4 | 100 | 2 |" in lines[4]

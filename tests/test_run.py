@@ -1,0 +1,257 @@
+"""`pretrain`, `Run`, `load`, the report: what a user types, and what comes back."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sslkit
+from sslkit import checkpoint, methods, nets, train
+from sslkit.augment import Policy
+
+QUICK = dict(
+    steps=6, batch_size=32, device="cpu", precision="float32", channels_last=False, marks=3, probe=20, progress=False
+)
+
+
+def small():
+    return nets.small_resnet(widths=(8, 16))
+
+
+@pytest.fixture(scope="module")
+def run(tiny_shapes):
+    return sslkit.pretrain("simclr", tiny_shapes, **QUICK)
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "mine"
+    run.report(path)
+    return path
+
+
+def test_the_face_of_the_package(run, tiny_shapes):
+    assert run.embed(tiny_shapes.test.images).shape == (50, run.encoder.dim)
+    assert run.embed(tiny_shapes.test.images.float() / 255).allclose(run.embed(tiny_shapes.test.images), atol=1e-5)
+    assert run.history.step == 6
+    assert "simclr on shapes, 6 of 6 steps, seed 0" in repr(run)
+    assert not run.encoder.training
+
+
+def test_evaluate_has_every_row_beside_its_baselines(run):
+    table = run.evaluate()
+    assert {"this encoder", "random encoder", "raw pixels", "PCA", "chance"} <= set(table.columns)
+    assert {"linear probe", "kNN", "1 label per class", "50 labels per class"} <= set(table.measurements)
+    score = table["linear probe", "this encoder"]
+    assert score.low <= score.value <= score.high
+    assert "95 %" in str(table)
+    assert max(len(line) for line in str(table).splitlines()) <= 80
+
+
+def test_seed_decides_and_nothing_else(run, tiny_shapes):
+    torch.manual_seed(123)
+    again = sslkit.pretrain("simclr", tiny_shapes, **QUICK)
+    assert all(
+        torch.equal(a, b) for a, b in zip(run.encoder.state_dict().values(), again.encoder.state_dict().values())
+    )
+    other = sslkit.pretrain("simclr", tiny_shapes, seed=1, **QUICK)
+    assert not torch.equal(other.untrained.body[0].weight, run.untrained.body[0].weight)
+
+
+def test_the_random_encoder_is_the_same_network_before_training(run):
+    assert run.untrained.spec == run.encoder.spec
+    assert not torch.equal(run.untrained.body[0].weight, run.encoder.body[0].weight)
+    assert torch.equal(run.untrained.mean, run.encoder.mean)
+
+
+def test_report_writes_everything_that_was_promised(folder):
+    names = {p.name for p in folder.iterdir()}
+    assert {
+        "report.html",
+        "encoder.safetensors",
+        "card.json",
+        "metrics.json",
+        "embeddings.npz",
+        "checkpoint.pt",
+    } <= names
+    assert {"views.png", "loss.png", "few_labels.png", "map.png", "neighbours.png", "collapse.png"} <= names
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert 0 <= metrics["table"]["columns"]["this encoder"]["linear probe"]["value"] <= 1
+    arrays = np.load(folder / "embeddings.npz")
+    assert arrays["features"].shape == (50, 128)
+    assert not [name for name in names if name.startswith(".")]
+
+
+def test_report_is_one_file_that_opens_offline(folder):
+    page = (folder / "report.html").read_text()
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
+    assert "http" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+    assert "@import" not in page
+    assert page.count("<img") == page.count('alt="') >= 6
+    assert "collapsed" in page
+    assert "seed" in page
+    assert str(torch.__version__) in page
+    for heading in (
+        "What it was shown",
+        "How it learned",
+        "Is it better than nothing?",
+        "The map",
+        "Nearest neighbours",
+    ):
+        assert heading in page
+
+
+@pytest.mark.parametrize("what", ["folder", "checkpoint"])
+def test_load_a_run(run, folder, tiny_shapes, what):
+    loaded = sslkit.load(folder if what == "folder" else folder / checkpoint.FILE, data=tiny_shapes)
+    x = tiny_shapes.test.images
+    assert torch.equal(loaded.embed(x), run.embed(x))
+    assert loaded.history.rows == run.history.rows
+    assert torch.equal(loaded.untrained.body[0].weight, run.untrained.body[0].weight)
+    assert loaded.evaluate().to_dict() == run.evaluate().to_dict()
+
+
+def test_load_an_exported_encoder(run, tmp_path, tiny_shapes):
+    run.export(tmp_path)
+    for path in (tmp_path, tmp_path / "encoder.safetensors"):
+        loaded = sslkit.load(path)
+        assert torch.equal(loaded.embed(tiny_shapes.test.images), run.embed(tiny_shapes.test.images))
+    assert "exported encoder" in repr(loaded)
+
+
+def test_embed_a_folder_of_pictures(run, tmp_path):
+    from PIL import Image
+
+    for i in range(3):
+        Image.new("RGB", (40 + i, 50), (80 * i, 10, 10)).save(tmp_path / f"{i}.png")
+    assert run.embed(tmp_path).shape == (3, run.encoder.dim)
+
+
+def test_resume_goes_on_and_minutes_are_counted_once(tiny_shapes, tmp_path):
+    options = {k: v for k, v in QUICK.items() if k != "steps"}
+    first = sslkit.pretrain("simclr", tiny_shapes, minutes=0.02, resume=tmp_path, encoder=small(), **options)
+    again = sslkit.pretrain("simclr", tiny_shapes, minutes=0.02, resume=tmp_path, encoder=small(), **options)
+    assert again.config.steps == first.config.steps >= 20
+    assert torch.equal(again.encoder.body[0].weight, first.encoder.body[0].weight)
+
+
+def test_what_was_left_open_is_stored_as_it_was_decided(tiny_shapes, tmp_path):
+    """Also in a finished run that was saved over its checkpoint: asking for it again finds it done."""
+    options = {k: v for k, v in QUICK.items() if k not in ("device", "precision", "channels_last")}
+    run = sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path, encoder=small(), **options)
+    assert run.config.device != "auto"
+    assert run.config.precision != "auto"
+    assert run.config.channels_last is not None
+    run.save(tmp_path)
+    again = sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path, encoder=small(), **options)
+    assert again.config == run.config == sslkit.load(tmp_path).config
+    assert again.history.rows == run.history.rows
+
+
+def test_a_method_of_your_own(tiny_shapes, tmp_path):
+    method = methods.Joint(
+        small(), nn.Linear(16, 8), lambda a, b: (a - b).square().mean(), policies=[Policy(), Policy()]
+    )
+    run = sslkit.pretrain(method, tiny_shapes, **QUICK)
+    assert run.history.step == 6
+    assert run.explore().caption
+    run.save(tmp_path)
+    with pytest.raises(ValueError, match="holds a method or an encoder of your own"):
+        sslkit.load(tmp_path)
+
+
+def test_pictures_without_labels(tiny_shapes, tmp_path):
+    data = sslkit.datasets.arrays(tiny_shapes.images)
+    run = sslkit.pretrain("vicreg", data, **QUICK)
+    text = str(run.evaluate())
+    assert "No labels" in text
+    assert "linear probe" not in text
+    assert "<h1>" in run.report(tmp_path / "r").read_text()
+
+
+def test_one_class_only(tiny_shapes):
+    data = sslkit.datasets.arrays(tiny_shapes.images, torch.zeros(400, dtype=torch.int64))
+    assert "shows one class only" in str(sslkit.pretrain("simclr", data, **QUICK).evaluate())
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_gray_and_transparent_pictures(channels, tmp_path):
+    pictures = torch.randint(0, 256, (300, channels, 16, 16), dtype=torch.uint8)
+    run = sslkit.pretrain("simclr", sslkit.datasets.arrays(pictures, torch.arange(300) % 3), **QUICK)
+    assert run.encoder.in_channels == (1 if channels == 1 else 3)
+    assert run.report(tmp_path / "r").exists()
+
+
+# ---- bad input: one clear sentence, nothing half-written
+
+
+def test_unknown_names_suggest(tiny_shapes):
+    with pytest.raises(ValueError, match=r"Unknown method 'simclear'\. Did you mean 'simclr'"):
+        sslkit.pretrain("simclear", tiny_shapes, **QUICK)
+    with pytest.raises(ValueError, match=r"Unknown data set 'shape'\. Did you mean 'shapes'"):
+        sslkit.pretrain("simclr", "shape", **QUICK)
+
+
+def test_two_budgets(tiny_shapes):
+    with pytest.raises(ValueError, match="minutes=1 and steps=6 are two budgets"):
+        sslkit.pretrain("simclr", tiny_shapes, minutes=1, steps=6)
+    with pytest.raises(ValueError, match="steps is 0"):
+        sslkit.pretrain("simclr", tiny_shapes, steps=0)
+
+
+def test_unknown_option_names_itself(tiny_shapes):
+    with pytest.raises(TypeError, match="temprature"):
+        sslkit.pretrain("simclr", tiny_shapes, temprature=0.1, **QUICK)
+    with pytest.raises(TypeError, match="Unknown options temperature"):
+        sslkit.pretrain(methods.SimCLR(small()), tiny_shapes, temperature=0.1, **QUICK)
+
+
+def test_another_checkpoint_is_refused(run, folder, tiny_shapes):
+    with pytest.raises(ValueError, match="is of another run: its method was"):
+        sslkit.pretrain("vicreg", tiny_shapes, resume=folder, **QUICK)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no card", "bad card", "missing"])
+def test_damaged_exports(run, tmp_path, damage):
+    run.export(tmp_path)
+    file, card = tmp_path / "encoder.safetensors", tmp_path / "card.json"
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:1000])
+    elif damage == "no card":
+        card.unlink()
+    elif damage == "bad card":
+        card.write_text("{")
+    else:
+        file.unlink()
+    with pytest.raises((ValueError, FileNotFoundError), match=r"damaged|needs its card.json|no encoder at"):
+        sslkit.load(file)
+
+
+def test_load_nothing():
+    with pytest.raises(FileNotFoundError, match="There is no checkpoint at nowhere"):
+        sslkit.load("nowhere")
+
+
+def test_data_that_changed_is_noticed(folder):
+    loaded = sslkit.load(folder)
+    with pytest.raises(ValueError, match="cannot be found by their name, 'shapes'"):
+        loaded.evaluate()
+
+
+def test_full_disk_while_exporting_leaves_no_half_file(run, tmp_path, monkeypatch):
+    import safetensors.torch
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save", full)
+    with pytest.raises(OSError, match=r"Could not write .*encoder\.safetensors.*No space left"):
+        run.export(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_config_is_public():
+    assert sslkit.TrainConfig is train.TrainConfig

@@ -1,0 +1,77 @@
+"""Schedules, seeds, errors, device choice, the face of the package."""
+
+import itertools
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sslkit import device, nets, schedules, seeds
+from sslkit.errors import unknown
+
+
+def test_warmup_cosine_closed_form():
+    rates = [schedules.warmup_cosine(step, steps=110, warmup=10) for step in range(110)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == pytest.approx(1.0)
+    assert rates[60] == pytest.approx(0.5)
+    assert rates[109] == pytest.approx((1 + math.cos(math.pi * 0.99)) / 2)
+    assert all(a < b for a, b in itertools.pairwise(rates[:10]))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+
+
+def test_cosine_ends_where_it_says():
+    assert schedules.cosine(0.996, 1.0, 0.0) == pytest.approx(0.996)
+    assert schedules.cosine(0.996, 1.0, 0.5) == pytest.approx(0.998)
+    assert schedules.cosine(0.996, 1.0, 1.0) == pytest.approx(1.0)
+
+
+def test_generators_are_functions_of_their_key():
+    def first(*key):
+        return torch.rand(1, generator=seeds.generator(*key)).item()
+
+    assert first(0, "views", 1) == first(0, "views", 1)
+    keys = [(seed, name, step) for seed in range(3) for name in ("views", "epoch") for step in range(200)]
+    assert len({first(*key) for key in keys}) > len(keys) - 3  # 24-bit floats may meet by chance
+
+
+def test_unknown_suggests():
+    assert str(unknown("method", "simclear", ["vicreg", "simclr"])) == (
+        "Unknown method 'simclear'. Did you mean 'simclr'? Known: simclr, vicreg."
+    )
+    assert "Did you mean" not in str(unknown("method", "qqq", ["vicreg", "simclr"]))
+
+
+def test_choice_keeps_what_is_given_and_measures_the_rest():
+    encoder, x = nets.small_resnet(widths=(8, 8)), torch.rand(8, 3, 16, 16)
+    fixed = device.choose(encoder, x, device="cpu", precision="float32", channels_last=False)
+    assert fixed == device.Compute("cpu", "float32", False)
+    measured = device.choose(encoder, x, device="cpu", precision="float32")
+    assert measured.precision == "float32"
+    with pytest.raises(ValueError, match="Unknown precision 'fp16'"):
+        device.choose(encoder, x, precision="fp16")
+
+
+def test_bfloat16_is_no_candidate_without_hardware(monkeypatch):
+    monkeypatch.setattr(device, "fast_bfloat16", lambda name: False)
+    assert device.choose(nets.small_resnet(widths=(8,)), torch.rand(2, 3, 8, 8), device="cpu").precision == "float32"
+
+
+def test_importing_sslkit_loads_nothing_heavy():
+    code = (
+        "import sys, sslkit, sslkit.train, sslkit.recipes, sslkit.run, sslkit.evaluation, sslkit.datasets\n"
+        "heavy = {'torchvision', 'matplotlib', 'sklearn', 'ipywidgets', 'PIL', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "bare = [n for n in dir(sslkit) if not n.startswith('_')]\n"
+        "assert all(getattr(sslkit, n) is not None for n in bare)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_attribute_is_an_attribute_error():
+    import sslkit
+
+    with pytest.raises(AttributeError, match="has no attribute 'pretrian'"):
+        sslkit.pretrian  # noqa: B018
