@@ -7,6 +7,7 @@ backward pass, which makes that average equal to the gradient of one process on 
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ def processes() -> Iterator[None]:
         if local >= gpus:
             raise ValueError(f"This machine has {gpus} GPUs and more processes: start it with --nproc-per-node={gpus}.")
         torch.cuda.set_device(local)  # from here on "cuda" is this one
+    # DistributedDataParallel imports this. Imported while a group exists, it holds that group, and gloo's threads, until the
+    # interpreter shuts down, where they may abort the process after a good run.
+    importlib.import_module("torch._dynamo")
+
     dist.init_process_group(backend)
     rank, size = world()
     try:

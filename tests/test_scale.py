@@ -216,6 +216,32 @@ def test_streams_of_two_processes_stop_together_and_go_on_exactly(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(mine, theirs))  # averaged gradients keep them together
 
 
+ALONE = """
+import gc, pathlib, torch
+from sslkit import distributed
+threads = lambda: [file.read_text().strip() for file in pathlib.Path("/proc/self/task").glob("*/comm")]
+with distributed.processes():
+    engine = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 1))
+    engine(torch.ones(1, 2)).sum().backward()
+    assert any("gloo" in name for name in threads())
+    del engine
+gc.collect()
+print([name for name in threads() if "gloo" in name])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads the names of threads from /proc")
+def test_nothing_of_the_group_is_left_when_the_interpreter_shuts_down():
+    """Threads of gloo that are still there can abort a process that has done everything well."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = str(s.getsockname()[1])
+    alone = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_PORT": port}
+    env = {**os.environ, **alone, "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", ALONE], env=env, capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
 # ---- torchrun
 
 STEPS = 200  # enough of them, so that a signal arrives before the end
