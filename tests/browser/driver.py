@@ -18,7 +18,7 @@ from pathlib import Path
 import nbformat
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-# --no-sandbox: needed as root. The "disable" ones stop Chromium's own background calls, so that a test can assert that nothing
+# --no-sandbox: needed as root. Most others stop calls of Chromium itself, so that a test can assert that nothing
 # leaves the machine. Without --disable-accelerated-2d-canvas screenshots can show a stale canvas.
 ARGUMENTS = [
     "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
