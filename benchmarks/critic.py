@@ -1,10 +1,10 @@
 """Is a learnt similarity better than the cosine? SimCLR's wiring with a critic in its place (docs/article.md, row A4).
 
-    python benchmarks/critic.py              # 18 rows, a minute of training each; finished rows are skipped
+    python benchmarks/critic.py              # 18 rows of 200 steps, narrow encoder, batches of 128; finished rows are skipped
     python benchmarks/critic.py --quick      # to see that it runs (writes no record)
     python benchmarks/critic.py --tables     # the tables of the records there are
 
-Encoder, head, views and minutes are the same for all rows; only the loss differs. InfoNCE with the cosine stands between:
+Encoder, head, views and steps are the same for all rows; only the loss differs. InfoNCE with the cosine stands between:
 it differs from NT-Xent in its negatives only, and from the critics in the similarity only.
 "partner found": how often a test picture's second view has the highest score among 256, by the row's own similarity.
 Writes one JSON file per row into benchmarks/records/critic/.
@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from _rows import main, probes, table, train
+from _rows import main, probes, small, table, train
 from torch import nn
 
-from sslkit import evaluation, recipes, seeds
+from sslkit import evaluation, seeds
 
 SEEDS = (0, 1, 2)
 
@@ -30,17 +30,17 @@ class Cosine(nn.Module):
 
 
 def with_cosine(data, seed):
-    method = recipes.method("critic_nce", data, seed=seed)
+    method = small("critic_nce", data, seed)
     method.loss.critic, method.spec = Cosine(), None
     return method
 
 
 BUILD = {
-    "cosine, NT-Xent": lambda data, seed: recipes.method("simclr", data, seed=seed, temperature=0.5),
+    "cosine, NT-Xent": lambda data, seed: small("simclr", data, seed, temperature=0.5),
     "cosine, InfoNCE": with_cosine,
-    "bilinear critic, InfoNCE": lambda data, seed: recipes.method("critic_nce", data, seed=seed),
-    "MLP critic, InfoNCE": lambda data, seed: recipes.method("critic_nce", data, seed=seed, kind="mlp"),
-    "MLP critic, same image or not": lambda data, seed: recipes.method("critic_pairs", data, seed=seed),
+    "bilinear critic, InfoNCE": lambda data, seed: small("critic_nce", data, seed),
+    "MLP critic, InfoNCE": lambda data, seed: small("critic_nce", data, seed, kind="mlp"),
+    "MLP critic, same image or not": lambda data, seed: small("critic_pairs", data, seed),
 }
 
 
@@ -52,7 +52,7 @@ def measure(what, seed, data, budget):
 
 
 def untrained(seed, data, budget):
-    encoder = recipes.method("simclr", data, seed=seed).encoder
+    encoder = small("simclr", data, seed).encoder
     return {"what": "random encoder", "seed": seed, "values": probes(evaluation.split_features(encoder, data), data)}
 
 
@@ -82,5 +82,5 @@ if __name__ == "__main__":
         __doc__.splitlines()[0],
         ROWS,
         lambda r: table(r, first="`shapes`", digits={"RankMe": 1}),
-        budget={"minutes": 1.0},
+        budget={"steps": 200},
     )

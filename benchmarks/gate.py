@@ -1,6 +1,6 @@
 """Does a discriminator that rejects views find the invalid ones, and does that help? (docs/article.md, row C4)
 
-    python benchmarks/gate.py              # 9 rows, 400 steps each; finished rows are skipped
+    python benchmarks/gate.py              # 9 rows of 400 steps, narrow encoder, batches of 128; finished rows are skipped
     python benchmarks/gate.py --quick      # to see that it runs (writes no record)
     python benchmarks/gate.py --tables     # the table of the records there are
 
@@ -18,10 +18,10 @@ Writes one JSON file per row into benchmarks/records/gate/.
 from __future__ import annotations
 
 import torch
-from _rows import main, probes, table, train
+from _rows import main, probes, small, table, train
 from sklearn.metrics import roc_auc_score
 
-from sslkit import augment, evaluation, recipes, seeds
+from sslkit import augment, evaluation, seeds
 from sslkit.augment import Policy
 from sslkit.methods.gate import choose
 
@@ -37,7 +37,7 @@ BUILD = {
 
 def measure(what, seed, data, budget):
     name, options = BUILD[what]
-    method = recipes.method(name, data, seed=seed, policies=(POLICY, POLICY), **options)
+    method = small(name, data, seed, policies=(POLICY, POLICY), **options)
     run, record = train(method, data, budget, seed)
     values = probes(evaluation.split_features(run.encoder, data), data)
     per_epoch = len(data.train) // run.config.batch_size
