@@ -1,6 +1,6 @@
 """What the founding article says its losses do, measured on `shapes` (docs/article.md, rows L5 and R1 to R6).
 
-    python benchmarks/article_claims.py            # 41 rows of 200 steps, narrow encoder, batches of 128; finished rows are skipped
+    python benchmarks/article_claims.py            # 41 rows of 200 steps, narrow encoder; finished rows are skipped
     python benchmarks/article_claims.py --quick    # to see that it runs (writes no record)
     python benchmarks/article_claims.py --tables   # the tables of the records there are
 

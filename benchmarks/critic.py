@@ -1,6 +1,6 @@
 """Is a learnt similarity better than the cosine? SimCLR's wiring with a critic in its place (docs/article.md, row A4).
 
-    python benchmarks/critic.py              # 18 rows of 200 steps, narrow encoder, batches of 128; finished rows are skipped
+    python benchmarks/critic.py              # 18 rows of 200 steps, narrow encoder; finished rows are skipped
     python benchmarks/critic.py --quick      # to see that it runs (writes no record)
     python benchmarks/critic.py --tables     # the tables of the records there are
 

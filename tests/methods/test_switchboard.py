@@ -17,10 +17,12 @@ STEPS, RANK = 100, 9  # the projection has 128 dimensions (SimSiam's 512) and 20
 
 
 @cache
-def trained(name, **switches):
+def trained(name, loss=None, **switches):
     torch.manual_seed(0)
     data = shapes(2000, resolution=16)
     method = recipes.method(name, data, encoder=nets.small_resnet(widths=(16, 32)), **switches)
+    if loss is not None:
+        method.loss, method.references = loss, None
     config = train.TrainConfig(
         steps=STEPS, batch_size=128, device="cpu", precision="float32", channels_last=False, marks=0
     )
@@ -28,11 +30,38 @@ def trained(name, **switches):
     return method.eval(), augment.to_float(data.val.images), history.rows[-1]["loss"]
 
 
-def rank(name, **switches):
-    """How many directions the projections of validation pictures use."""
+def projections(name, **switches):
     method, images, _ = trained(name, **switches)
     with torch.no_grad():
-        return evaluation.collapse(method.head(method.encoder(images)))["rankme"]
+        return method.head(method.encoder(images))
+
+
+def rank(name, **switches):
+    """How many directions the projections of validation pictures use."""
+    return evaluation.collapse(projections(name, **switches))["rankme"]
+
+
+def pull(z1, z2):
+    """What is left of a contrastive loss without its negatives."""
+    return (1 - torch.cosine_similarity(z1, z2)).mean()
+
+
+def test_simclr_without_negatives_puts_everything_on_one_point():
+    assert rank("simclr") > RANK
+    assert rank("simclr", loss=pull) < 4
+    assert evaluation.collapse(projections("simclr", loss=pull))["verdict"].startswith("collapsed")
+
+
+@pytest.mark.parametrize(("name", "switch", "off"), [("vicreg", "cov_coeff", 0.0), ("barlow_twins", "lambda_", 1e-9)])
+def test_without_its_covariance_term_the_rank_falls_to_a_third(name, switch, off):
+    assert rank(name) > RANK + 3
+    assert rank(name, **{switch: off}) < rank(name) / 3
+
+
+def test_vicreg_without_its_variance_term_shrinks():
+    """What falls is the size, not the rank: the covariance term holds the directions apart while all of them vanish."""
+    assert projections("vicreg").std(0).mean() > 0.15
+    assert projections("vicreg", std_coeff=0.0).std(0).mean() < 0.05
 
 
 @pytest.mark.parametrize("name", ["simsiam", "byol"])
