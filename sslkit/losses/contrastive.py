@@ -7,6 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from sslkit.losses._checks import (
     at_least_float32,
@@ -16,6 +17,11 @@ from sslkit.losses._checks import (
     normalise,
     require,
 )
+
+DENSE, ROWS = (
+    4096,
+    256,
+)  # views (2B) up to which NT-Xent holds all cosines at once (64 MB in float32); rows at a time beyond
 
 
 def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
@@ -30,13 +36,24 @@ def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
 
     (B, D), (B, D) -> (), with B >= 2. ln(2B - 1) when all embeddings are equal (collapse); never below the bound of
     `nt_xent_references`, never above 2 / temperature + ln(2B - 1).
+    The matrix of cosines is never held as a whole when there are more than `DENSE` views: its rows are made a few at a time,
+    and made again for the gradient. The value is the same.
     Raises TypeError or ValueError for inputs that are not two floating (B, D) tensors, and for temperature <= 0.
     """
     z1, z2 = check_views(z1, z2, temperature=temperature)
-    logits = _cosines(z1, z2) / temperature  # (2B, 2B)
-    itself = torch.eye(len(logits), dtype=torch.bool, device=z1.device)
-    partner = torch.arange(len(logits), device=z1.device).roll(len(z1))  # (2B,): B, ..., 2B - 1, 0, ..., B - 1
-    return F.cross_entropy(logits.masked_fill(itself, -torch.inf), partner)
+    z = normalise(torch.cat([z1, z2]))  # (2B, D)
+    me = torch.arange(len(z), device=z.device)
+    partner = me.roll(len(z1))  # (2B,): B, ..., 2B - 1, 0, ..., B - 1
+
+    def loss(first: int, last: int) -> Tensor:
+        logits = at_least_float32(z[first:last] @ z.T) / temperature  # (rows, 2B)
+        itself = me[first:last, None] == me
+        return F.cross_entropy(logits.masked_fill(itself, -torch.inf), partner[first:last], reduction="sum") / len(z)
+
+    if len(z) <= DENSE:
+        return loss(0, len(z))
+    parts = [(first, first + ROWS) for first in range(0, len(z), ROWS)]
+    return sum(checkpoint(loss, *part, use_reentrant=False, preserve_rng_state=False) for part in parts)
 
 
 def nt_xent_references(n: int, *, temperature: float = 0.5) -> dict[str, float]:

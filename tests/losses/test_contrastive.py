@@ -14,6 +14,7 @@ from pairs import SHAPES, close, gradients, pair, rotation, simplex
 from pytorch_metric_learning.losses import NTXentLoss, SelfSupervisedLoss
 
 from sslkit.losses import (
+    contrastive,
     nt_xent,
     nt_xent_references,
 )
@@ -27,6 +28,27 @@ def test_nt_xent_equals_the_papers_loop(B, D, temperature):
     for seed in range(3):
         z1, z2 = pair(B, D, seed=seed)
         close(nt_xent(z1, z2, temperature=temperature), reference.nt_xent(z1.numpy(), z2.numpy(), temperature))
+
+
+@pytest.mark.parametrize("B", [9, 12])
+def test_nt_xent_of_many_rows_is_the_same_loss_with_the_same_gradient(monkeypatch, B):
+    z1, z2 = pair(B, 5)
+    whole, expected = nt_xent(z1, z2), gradients(nt_xent, z1, z2)
+    monkeypatch.setattr(contrastive, "DENSE", 2 * B - 1)
+    monkeypatch.setattr(contrastive, "ROWS", 8)  # the last part is shorter, or not
+    close(nt_xent(z1, z2), whole)
+    for got, want in zip(gradients(nt_xent, z1, z2), expected):
+        close(got, want)
+
+
+def test_nt_xent_never_holds_the_whole_matrix_beyond_dense(monkeypatch):
+    monkeypatch.setattr(contrastive, "DENSE", 100)
+    monkeypatch.setattr(contrastive, "ROWS", 16)
+    z1, z2 = (torch.randn(64, 4, requires_grad=True) for _ in range(2))
+    sizes = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: sizes.append(x.numel()) or x, lambda x: x):
+        nt_xent(z1, z2)
+    assert max(sizes) < 128 * 16
 
 
 def test_nt_xent_default_temperature_is_one_half():
