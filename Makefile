@@ -13,7 +13,9 @@ TORCH_INDEX ?=
 
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -q
-NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 300
+NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 600
+# Two files at a time: most tests keep one core busy.
+TWO := -n 2 --dist loadfile
 
 .PHONY: help run lab test test-slow notebooks lint format clean
 .DEFAULT_GOAL := help
@@ -33,8 +35,8 @@ lab: $(VENV)/.installed  ## open the notebooks in JupyterLab
 
 test: $(VENV)/.installed-test  ## unit tests, notebooks, documentation (at most 15 minutes on two cores)
 	$(PY) -m ruff check .
-	$(PYTEST) -m "not slow" tests
-	CI=true $(PYTEST) $(NBVAL) notebooks
+	$(PYTEST) $(TWO) -m "not slow" tests
+	CI=true OMP_NUM_THREADS=1 $(PYTEST) $(TWO) $(NBVAL) notebooks
 
 test-slow: $(VENV)/.installed-test  ## methods learn, wheel, every notebook retrained from nothing (at most 35 minutes)
 	$(PYTEST) -m slow tests

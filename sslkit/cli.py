@@ -115,7 +115,10 @@ def race(options: argparse.Namespace) -> None:
         score = row["columns"].get("this encoder", {}).get("linear probe")
         found = row.get("diverged") or (f"linear probe {score['value']:.3f}, " if score else "")
         print(f"{row['data']}, {row['method']}, seed {row['seed']}: {found}{row['seconds']:.0f} s", flush=True)
-    print(f"\n{racing.tables(racing.read(options.out))}\n\nRecords: {options.out}. The same command goes on.")
+    records = racing.read(options.out)
+    for name, figure in racing.figures(records).items():
+        figure.savefig(Path(options.out) / f"{name}.png", dpi=150)
+    print(f"\n{racing.tables(records)}\n\nRecords and figures: {options.out}. The same command goes on.")
 
 
 def lab(options: argparse.Namespace) -> int:

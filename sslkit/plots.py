@@ -210,6 +210,35 @@ def compare(table: Mapping[str, Mapping], *, chance: float | None = None):
 
 
 @_figure
+def race(
+    scores: Mapping[str, Sequence], *, baselines: Mapping[str, float] | None = None, measure: str = "linear probe"
+):
+    """Methods at one budget, best first, {name: a score per seed}, beside what any result must beat, {name: score}."""
+    values = {name: _array(name, [float(s) for s in seeds], 1) for name, seeds in scores.items()}
+    ranked = sorted(values, key=lambda name: -values[name].mean())
+    fig, [ax] = _page(7, 0.9 + 0.22 * len(ranked), min(1, len(ranked)))
+    for row, name in enumerate(ranked):
+        ax.plot([0, values[name].mean()], [row, row], color=_colour("grey"), linewidth=0.6)
+        ax.plot(values[name], [row] * len(values[name]), "o", color=_colour(0), markersize=4, alpha=0.6, clip_on=False)
+        ax.plot(values[name].mean(), row, "|", color=_colour("ink"), markersize=11, markeredgewidth=1.6, clip_on=False)
+    for i, (name, value) in enumerate((baselines or {}).items()):
+        label, style = f"{name} {float(value):.2f}", ("--", ":", "-.", (0, (1, 4)))[i % 4]
+        ax.axvline(float(value), label=label, color=_colour(i + 1), linewidth=1.2, linestyle=style)
+    ax.set(yticks=range(len(ranked)), yticklabels=ranked, ylim=(len(ranked) - 0.5, -0.5), xlabel=measure)
+    ax.set_xlim(0, min(1, 1.05 * max(ax.get_xlim()[1], 0.1)))
+    ax.tick_params(axis="y", length=0)
+    if baselines:
+        fig.legend(loc="outside upper center", ncols=4)
+    means = {name: values[name].mean() for name in ranked[:3]}
+    caption = f"Dots are seeds, the bar is their mean. First: {_list(means)}. To be beaten: {_list(baselines or {})}."
+    return (
+        fig,
+        caption if baselines else caption.split(" To be")[0],
+        f"Dots by method, best first: {', '.join(ranked)}.",
+    )
+
+
+@_figure
 def factors(matrix: Mapping[str, Mapping]):
     """How much of each factor can be read from each representation, {name: {factor: Score}}: R2 or accuracy, 0 to 1."""
     return _draw_dots(matrix, None)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 import sslkit
-from sslkit import checkpoint, datasets, evaluation, nets, recipes
+from sslkit import checkpoint, datasets, evaluation, nets, plots, recipes
 from sslkit.errors import unknown
 from sslkit.run import pretrain
 
@@ -122,6 +122,23 @@ def tables(records: Sequence[dict]) -> str:
     """Records as Markdown: a table per data set, best linear probe first, mean ± deviation over seeds."""
     found = dict.fromkeys(record["data"] for record in records)
     return "\n\n".join(_table(name, [r for r in records if r["data"] == name]) for name in found)
+
+
+def figures(records: Sequence[dict]) -> dict[str, object]:
+    """Records as one figure per data set, {name: figure}: the linear probe of every method beside the baselines."""
+    found = {}
+    for name in dict.fromkeys(record["data"] for record in records):
+        scores: dict[str, list] = {}
+        for record in records:
+            for column, values in record["columns"].items() if record["data"] == name else ():
+                who = record["method"] if column == "this encoder" else f"{BASELINES}: {column}"
+                scores.setdefault(who, []).extend(_values([values], "linear probe"))
+        beside = {
+            who.split(": ")[1]: statistics.mean(scores.pop(who)) for who in [*scores] if who.startswith(BASELINES)
+        }
+        if scores:
+            found[name] = plots.race(scores, baselines=beside)
+    return found
 
 
 def _table(data: str, records: list[dict]) -> str:

@@ -68,6 +68,9 @@ FIGURES = {
     "few_label": lambda **o: plots.few_label(CURVES, chance=0.1, **o),
     "difficulty": lambda **o: plots.difficulty(LEVELS, knob="clutter", **o),
     "compare": lambda **o: plots.compare(TABLE, chance=0.1, **o),
+    "race": lambda **o: plots.race(
+        {"slow": [0.2, 0.3], "fast": [score(0.7), 0.72]}, baselines={"raw pixels": 0.4, "chance": 0.1}, **o
+    ),
     "factors": lambda **o: plots.factors(FACTORS, **o),
     "map2d": lambda **o: plots.map2d(CLUSTERS, GROUPS, names=NAMES, measures={"trust": 0.987}, method="t-SNE", **o),
     "map2d, crowded": lambda **o: plots.map2d(HEAP, GROUPS, names=NAMES, **o),
@@ -93,6 +96,7 @@ NUMBERS = {  # what the captions must say
     "few_label": ["1: result 0.60, random encoder 0.30", "all: result 0.71", "95 %"],
     "difficulty": ["Clutter 0.0: result 0.90", "Clutter 1.0: result 0.25"],
     "compare": ["result: kNN 0.70, linear probe 0.71", "random encoder: kNN 0.40"],
+    "race": ["First: fast 0.71, slow 0.25", "To be beaten: raw pixels 0.40, chance 0.10"],
     "factors": ["result: hue 0.12, size 0.81", "random encoder: hue 0.52, texture -0.05"],
     "map2d": ["240 pictures", "trust 0.99", "12 classes", "distances"],
     "maps_grid": ["4 maps", "seed 1: trust 0.98, recall 0.55", "seed 2: trust 0.97, recall 0.52"],
@@ -453,6 +457,7 @@ BAD = {
     "no curves": (lambda: plots.few_label({}), "nothing to draw"),
     "no levels": (lambda: plots.difficulty({"result": {}}), "nothing to draw"),
     "no table": (lambda: plots.compare({}), "nothing to draw"),
+    "no runner": (lambda: plots.race({}), "nothing to draw"),
     "no factors": (lambda: plots.factors({"result": {}}), "nothing to draw"),
     "map": (lambda: plots.map2d(torch.zeros(5, 3)), r"\(5, 3\)"),
     "map with nan": (lambda: plots.map2d(torch.full((5, 2), torch.nan)), "finite"),

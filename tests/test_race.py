@@ -66,10 +66,16 @@ def test_tables_are_sorted_means_with_their_spread():
         columns = {"this encoder": {"linear probe": score, "RankMe": 10.0 * probe}, "chance": {"linear probe": 0.1}}
         return {"data": "shapes", "method": method, "seed": seed, "columns": columns, "card": {"steps_done": 100}}
 
-    baseline = {"random encoder": {"linear probe": {"value": 0.3}, "RankMe": 2.0}}
+    baseline = {"random encoder": {"linear probe": {"value": 0.3}, "RankMe": 2.0}, "chance": {"linear probe": 0.1}}
     records = [record("good", 0, 0.8), record("good", 1, 0.6), record("bad", 0, 0.2)]
     records.append({"data": "shapes", "method": "baselines", "seed": 0, "columns": baseline})
     lines = race.tables(records).splitlines()
     assert lines[0] == "### `shapes`"
     assert [line.split(" | ")[0] for line in lines[4:]] == ["| good", "| *random encoder*", "| bad"]
     assert "0.70 ± 0.14 | 7.0 ± 1.4 | 100 | 2 |" in lines[4]
+    [(name, figure)] = race.figures(records).items()
+    assert name == "shapes"
+    assert figure.caption.startswith(
+        "Dots are seeds, the bar is their mean. First: good 0.70, bad 0.20. To be beaten: "
+    )
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["good", "bad"]
