@@ -1,0 +1,6 @@
+"""Labs for notebooks: each is a state model that also works without a browser, and a thin view.
+
+from sslkit import widgets
+
+widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
+"""
