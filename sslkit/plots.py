@@ -300,23 +300,29 @@ def loss_on_circle(z1, z2, arrows, answers, *, anchor: int, history: Sequence[fl
     _need(z.shape == arrows.shape == (len(answers), 2), f"arrows must have shape {z.shape}, and answers ({len(z)},).")
     names = [f"{i % n + 1}{'ab'[i // n]}" for i in range(2 * n)]
     fig, (circle, cosines, bars, loss) = _page(7, 3, 4, 2, width_ratios=(1.15, 1))
+    fig.get_layout_engine().set(rect=(0, 0, 0.97, 1))  # room for the labels of the loss
     turn = np.linspace(0, 2 * np.pi, 200)
     circle.plot(np.cos(turn), np.sin(turn), color=_colour("grey"), linewidth=0.6)
     for i in set(range(2 * n)) - {anchor}:
         style = dict(linestyle=":", color=_colour("ink")) if i == partner else dict(color=_colour(i % n), alpha=0.6)
-        circle.plot(*z[[anchor, i]].T, linewidth=8 * (1 - answers[i] if i == partner else answers[i]) / 2, **style)
+        circle.plot(*z[[anchor, i]].T, linewidth=5 * (1 - answers[i] if i == partner else answers[i]), **style)
     size = np.linalg.norm(arrows, axis=1)
     scale = 0.45 / max(size.max(), 0.01)  # near the end, where no arrow is left to see, they may vanish
     for i, (point, arrow) in enumerate(zip(z, arrows)):
         circle.plot(*point, color=_colour(i % n), marker=MARKERS[i // n], markersize=8 if i == anchor else 5.5)
         circle.annotate("", point + scale * arrow, point, arrowprops=dict(arrowstyle="->", color=_colour("ink")))
-        circle.text(*1.17 * point, names[i], ha="center", va="center", weight="bold" if i == anchor else None)
+        circle.text(
+            *(1.17 if i < n else 0.82) * point,
+            names[i],
+            ha="center",
+            va="center",
+            weight="bold" if i == anchor else None,
+        )
     circle.set(xlim=(-1.45, 1.45), ylim=(-1.3, 1.3), aspect="equal", title=f"anchor {names[anchor]}")
     circle.axis("off")
-    shown = cosines.imshow(z @ z.T, vmin=-1, vmax=1)
-    fig.colorbar(shown, ax=cosines, shrink=0.6, ticks=[-1, 0, 1]).outline.set_visible(False)
+    cosines.imshow(z @ z.T, vmin=-1, vmax=1)
     halves = dict(ticks=[(n - 1) / 2, n + (n - 1) / 2], labels=["first views", "second views"])
-    cosines.set_title("cosines")
+    cosines.set_title("cosines (red 1, blue -1)")
     cosines.set_xticks(**halves)
     cosines.set_yticks(**halves, rotation=90, va="center")
     cosines.tick_params(length=0)
@@ -325,6 +331,7 @@ def loss_on_circle(z1, z2, arrows, answers, *, anchor: int, history: Sequence[fl
     bars.set(ylim=(0, 1), title=f"who is the partner of {names[anchor]}? ({names[partner]})", ylabel="probability")
     loss.plot(range(len(history)), history, label=f"{history[-1]:.3g}", markevery=[-1], **_series(2))
     loss.set(xlabel="step", xlim=(0, max(1, len(history) - 1)))
+    loss.xaxis.get_major_locator().set_params(integer=True)
     _label_ends(loss, "loss", references)
     hardest = max(set(others) - {partner}, key=lambda i: answers[i])
     caption = (
@@ -357,7 +364,7 @@ def honest_map(
             for i in true.tolist():
                 ax.plot(*drawn[[point, i]].T, color=_colour("ink"), linewidth=0.9)
             ax.scatter(*drawn[seen].T, s=60, facecolors="none", edgecolors=_colour("ink"), linewidths=0.9)
-            ax.plot(*drawn[point], color=_colour("ink"), marker="X", markersize=9)
+            ax.plot(*drawn[point], color=_colour("ink"), marker="X", markersize=7)
     both = len(set(true.tolist()) & set(seen.tolist()))
     for ax, (title, which) in zip(axes[2:], {"true neighbours": true, "neighbours on the map": seen}.items()):
         strip = np.concatenate(_pictures(torch.as_tensor(images)[[point, *which.tolist()[:6]]]), axis=1)
@@ -403,8 +410,10 @@ def prediction(
     else:
         rows, times = [str(c) for c in choices], [measured.count(c) for c in choices]
         ax.barh(range(len(rows)), times, color=_colour(2), height=0.5)
-        ax.plot([0], [list(choices).index(guess)], clip_on=False, **expected)
-        ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5), xlim=(0, max(1, len(measured))))
+        place = list(choices).index(guess)
+        ax.plot([times[place] + 0.04 * max(1, len(measured))], [place], **expected)
+        ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
+        ax.set_xlim(0, 1.08 * max(1, len(measured)))
         ax.set_xticks(range(max(1, len(measured)) + 1))
         ax.set_xlabel("times measured")
         said, guess = ", ".join(r for r, t in zip(rows, times) if t), str(guess)
@@ -583,7 +592,8 @@ def _draw_matrix(ax, matrix, title: str):
     ax.imshow(matrix, vmin=-limit, vmax=limit, aspect="equal")
     ax.set_title(title)
     for (i, j), value in np.ndenumerate(matrix if matrix.size <= 9 else np.zeros((0, 0))):
-        ax.text(j, i, f"{value:z.2f}", ha="center", va="center", size=8, color=_colour("ink"))
+        tone = "paper" if abs(value) > 0.6 * limit else "ink"  # the ends of the colour map are far from the paper
+        ax.text(j, i, f"{value:z.2f}", ha="center", va="center", size=8, color=_colour(tone))
 
 
 def _legend(fig, classes, **where):
