@@ -147,8 +147,7 @@ class LossLab(Lab):
     def summary(self) -> str:
         """The loss, and how many anchors find their partner."""
         found = round(2 * self.n * self.accuracy)
-        said = f"{found} of {2 * self.n} views are nearest to their partner."
-        return f"Loss {self.loss:.3f} after {len(self._history)} steps. {said}"
+        return f"Loss {self.loss:.3f}; steps: {len(self._history)}; nearest to their partner: {found} of {2 * self.n} views."
 
     def plot(self):
         """Circle with arrows, cosines, the anchor's answers, and the loss with its references."""

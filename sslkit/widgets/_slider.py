@@ -21,9 +21,8 @@ class Slider(anywidget.AnyWidget):
     unit = traitlets.Unicode("").tag(sync=True)
 
     _esm = """
-    let made = 0;
     export default { render({ model, el }) {
-      const id = `sslkit-slider-${Date.now()}-${made++}`;
+      const id = `sslkit-slider-${Math.random().toString(36).slice(2)}`;
       const [label, input, shown] = ["label", "input", "span"].map((tag) => document.createElement(tag));
       Object.assign(input, { type: "range", id });
       label.htmlFor = id;

@@ -80,7 +80,7 @@ def test_steps_go_down_and_reset_goes_back():
     assert values == sorted(values, reverse=True)
     assert values[-1] < values[0] - 0.2
     assert lab.state["steps"] == 20
-    assert "after 20 steps" in lab.summary
+    assert "steps: 20;" in lab.summary
     lab.reset()
     assert lab.angles == start
     assert lab.state["steps"] == 0
@@ -124,5 +124,5 @@ def test_what_is_not_possible_is_said_and_nothing_changes(attribute, value, says
 
 
 def test_the_number_of_pictures_is_checked():
-    with pytest.raises(ValueError, match="n is 1, .* from 2 to 8"):
+    with pytest.raises(ValueError, match=r"n is 1, .* from 2 to 8"):
         LossLab(1)

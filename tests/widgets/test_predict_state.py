@@ -114,9 +114,9 @@ def test_what_is_no_question_is_refused():
         Predict("?", int, choices=["one"])
     with pytest.raises(ValueError, match="nothing to draw"):
         card().plot()
+    one = card("blue", choices=["a", "b"])
+    one.predict("a")
     with pytest.raises(ValueError, match="not among the choices"):
-        one = card("blue", choices=["a", "b"])
-        one.predict("a")
         one.run()
     one = card()
     one.predict(1)
