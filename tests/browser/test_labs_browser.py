@@ -67,6 +67,8 @@ DRIVEN = dict(zip(SHOWN, (LOSS, VIEWS, HONESTY, PREDICT, CHOICE)))
 def labs():
     made = {}
     exec(SETUP, made)
+    for one in made["labs"].values():
+        one.box  # noqa: B018  (made when it is first asked for)
     return made["labs"]
 
 
@@ -107,7 +109,7 @@ class Box:
     def use(self, key, how, what):
         if how == "button":
             self.button(key).click()
-            expect(self.place.get_by_role("status")).to_contain_text(what)
+            expect(self.place.get_by_role("status")).to_contain_text(what, timeout=30_000)
         elif how == "select":
             self.control(key).select_option(what)
         elif how == "tick":
