@@ -587,13 +587,13 @@ def _name_clusters(ax, y, labels, classes) -> bool:
 
 
 def _draw_matrix(ax, matrix, title: str):
-    """A small heat map; its numbers are written into it if there are few."""
-    limit = np.abs(matrix).max()
+    """A small heat map; if its numbers are few they are written into it, in colours pale enough to read them."""
+    few = matrix if matrix.size <= 9 else np.zeros((0, 0))
+    limit = np.abs(matrix).max() * (1.7 if few.size else 1)
     ax.imshow(matrix, vmin=-limit, vmax=limit, aspect="equal")
     ax.set_title(title)
-    for (i, j), value in np.ndenumerate(matrix if matrix.size <= 9 else np.zeros((0, 0))):
-        tone = "paper" if abs(value) > 0.6 * limit else "ink"  # the ends of the colour map are far from the paper
-        ax.text(j, i, f"{value:z.2f}", ha="center", va="center", size=8, color=_colour(tone))
+    for (i, j), value in np.ndenumerate(few):
+        ax.text(j, i, f"{value:z.2f}", ha="center", va="center", size=8, color=_colour("ink"))
 
 
 def _legend(fig, classes, **where):
