@@ -161,7 +161,7 @@ class LossLab(Lab):
         return losses.nt_xent(z[: self.n], z[self.n :], temperature=self._temperature)
 
     def _controls(self) -> dict:
-        from ipywidgets import Button, Dropdown
+        from ipywidgets import Button, Dropdown, Layout
 
         from sslkit.widgets._slider import Slider
 
@@ -173,7 +173,7 @@ class LossLab(Lab):
             "temperature": Slider(description="temperature", min=0.02, max=2.0, step=0.02),
             "rate": Slider(description="step size", min=0.0, max=5.0, step=0.1),
             "step": Button(description="One step"),
-            "reset": Button(description="Back to the start"),
+            "reset": Button(description="Back to the start", layout=Layout(width="auto")),
         }
 
 

@@ -182,8 +182,15 @@ class Predict(Lab):
                 "guess": Dropdown(description="guess", options=[("choose", ""), *((str(c), c) for c in self.choices)])
             }
         why = Text(description="why", continuous_update=False, layout=Layout(width="480px"), style=typed["style"])
-        ask |= {"record": Button(description="Record my prediction"), "run": Button(description="Run")}
-        return ask | {"why": why, "keep": Button(description="Keep my sentence")}
+        ask |= {"record": Button(description="Record my prediction", layout=Layout(width="auto"))}
+        ask |= {"run": Button(description="Run", layout=Layout(width="90px"))}
+        return ask | {"why": why, "keep": Button(description="Keep my sentence", layout=Layout(width="auto"))}
+
+    def _arrange(self) -> list:
+        from ipywidgets import HBox, Layout
+
+        c, wrap = list(self.controls.values()), Layout(flex_flow="row wrap", overflow="visible")
+        return [HBox(c[:-2], layout=wrap), HBox(c[-2:], layout=wrap)]
 
 
 def _number(name: str, value) -> float:

@@ -52,9 +52,9 @@ class Slider(anywidget.AnyWidget):
     } };
     """
     _css = """
-    .sslkit-slider { display: flex; align-items: center; gap: 8px; margin: 2px; width: 300px; height: 28px;
+    .sslkit-slider { display: flex; align-items: center; gap: 8px; margin: 2px; width: 310px; height: 28px;
       font-size: var(--jp-widgets-font-size, 13px); color: var(--jp-ui-font-color1, inherit); }
-    .sslkit-slider label { flex: 0 0 80px; text-align: right; }
+    .sslkit-slider label { flex: 0 0 90px; text-align: right; }
     .sslkit-slider input { flex: 1 1 0; min-width: 0; accent-color: var(--jp-brand-color1, #1976d2); }
     .sslkit-slider input:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); outline-offset: 2px; }
     .sslkit-slider span { flex: 0 0 52px; font-variant-numeric: tabular-nums; }

@@ -10,6 +10,10 @@ from sslkit import augment, plots
 from sslkit.augment import Policy
 from sslkit.widgets._lab import Lab
 
+GROUPS = {
+    "crop": "Rows and columns", "colour": "Colour", "after": "Then", "policy": "What is drawn at random"
+}  # fmt: skip
+
 
 class _Setting:
     """A number that a slider sets, from low to high, or a switch (high is True). Reading it from the class gives this."""
@@ -195,16 +199,25 @@ class ViewsPlayground(Lab):
         from sslkit.widgets._slider import Slider
 
         made = {"picture": Slider(description="picture", min=1.0, max=float(len(self.images)), step=1.0)}
-        for name, one in _settings("crop", "colour", "after", "policy").items():
+        for name, one in _settings(*GROUPS).items():
             if one.step is None:
-                made[name] = Checkbox(description=name, indent=False, layout=Layout(width="310px"))
+                made[name] = Checkbox(
+                    description=name, indent=False, layout=Layout(width="100px", margin="2px 2px 2px 40px")
+                )
             else:
                 low, high = map(float, one.limits(self))
                 made[name] = Slider(description=_words(name), min=low, max=high, step=float(one.step))
-        made["reset"] = Button(description="Nothing changed")
-        made["one_draw"] = Button(description="One random draw")
-        made["many_draws"] = Button(description="Many random draws")
-        return made
+        buttons = {"reset": "Nothing changed", "one_draw": "One random draw", "many_draws": "Many random draws"}
+        return made | {name: Button(description=text, layout=Layout(width="auto")) for name, text in buttons.items()}
+
+    def _arrange(self) -> list:
+        from ipywidgets import HTML, HBox, Layout
+
+        c, wrap = self.controls, Layout(flex_flow="row wrap", overflow="visible")
+        rows = [HBox([c[name] for name in ("picture", "reset", "one_draw", "many_draws")], layout=wrap)]
+        for group, title in GROUPS.items():
+            rows += [HTML(f"<b>{title}</b>"), HBox([c[name] for name in _settings(group)], layout=wrap)]
+        return rows
 
 
 def _settings(*groups: str) -> dict[str, _Setting]:
