@@ -9,7 +9,7 @@ from sslkit.widgets import HonestyPanel, _honesty
 
 N = 90
 GROUP = torch.arange(N) % 3
-X = torch.randn(N, 6, generator=torch.Generator().manual_seed(0)) + 4 * torch.eye(6)[GROUP]
+X = torch.randn(N, 6, generator=torch.Generator().manual_seed(0)) + 1.5 * torch.eye(6)[GROUP]
 IMAGES = torch.rand(N, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
