@@ -68,6 +68,14 @@ def test_all_cards_write_into_one_log_and_it_tells_the_calibration(tmp_path):
         assert {entry["why"] for entry in one.log} == {"b"}
 
 
+@pytest.mark.parametrize(("low", "high", "hit"), [(5, 9, True), (1, 5, True), (5.1, 9, False), (1, 4.9, False)])
+def test_the_range_includes_its_ends_and_the_mean_counts(low, high, hit):
+    one = card([4, 6])
+    one.predict((low + high) / 2, low=low, high=high)
+    one.run()
+    assert one.hit is hit
+
+
 def test_choices():
     one = card("grey", choices=["grey", "red"])
     one.predict("red")
