@@ -283,6 +283,175 @@ def maps_grid(maps: Mapping, labels=None, *, names=None, measures: Mapping[str, 
     return fig, caption, f"{len(maps)} scatter plots: {', '.join(maps)}."
 
 
+@_figure
+def view_by_hand(image, view, rows, columns, colour=None):
+    """One picture (C, H, W), one view of it (C, h, w), and the matrices that made it, as from `augment.matrices`.
+
+    rows: (h, H), columns: (w, W), colour: (C, C) or None, which stands for "as it was".
+    """
+    rows, columns = _array("rows", rows, 2), _array("columns", columns, 2)
+    colour = np.eye(len(view)) if colour is None else _array("colour", colour, 2)
+    _need(rows.shape[1] == image.shape[1], f"rows {rows.shape} must have as many columns as the picture has rows.")
+    fig, axes = _page(7, 1.75, 5, 5)
+    for ax, picture, title in zip(axes, (image, view), ("picture", "view")):
+        ax.imshow(_pictures(picture[None])[0])
+        ax.set_title(title)
+    for ax, matrix, title in zip(axes[2:], (rows, columns, colour), ("rows", "columns", "colour")):
+        _draw_matrix(ax, matrix, title)
+    for ax in axes:
+        ax.set(xticks=[], yticks=[])
+    caption = (
+        "The matrix of rows says which rows of the picture each row of the view is made of, that of columns the same"
+    )
+    caption += " for columns, that of colour which of red, green and blue. "
+    used = "{} of {} rows and {} of {} columns are looked at."
+    seen = [n for m in (rows, columns) for n in ((np.abs(m) > 1e-4).any(0).sum(), m.shape[1])]
+    return (
+        fig,
+        caption + used.format(*seen),
+        "A picture, a view of it, and three heat maps of the matrices that made it.",
+    )
+
+
+@_figure
+def loss_on_circle(z1, z2, arrows, answers, *, anchor: int, history: Sequence[float], references: Mapping[str, float]):
+    """A contrastive loss in the plane: first views z1 and second views z2 (N, 2) of N pictures, of length 1.
+
+    arrows: (2N, 2) where each point wants to go. answers: (2N,) the probabilities of the anchor's answers, 0 for the
+    anchor itself. history: the loss, oldest first. references: {name: value} of the loss.
+    """
+    z, arrows, answers = (
+        _array("z1, z2", torch.cat([z1, z2]), 2),
+        _array("arrows", arrows, 2),
+        _array("answers", answers, 1),
+    )
+    n, partner = len(z) // 2, (anchor + len(z) // 2) % len(z)
+    _need(z.shape == arrows.shape == (len(answers), 2), f"arrows must have shape {z.shape}, and answers ({len(z)},).")
+    names = [f"{i % n + 1}{'ab'[i // n]}" for i in range(2 * n)]
+    fig, (circle, cosines, bars, loss) = _page(7, 3, 4, 2, width_ratios=(1.15, 1))
+    fig.get_layout_engine().set(rect=(0, 0, 0.97, 1))  # room for the labels of the loss
+    turn = np.linspace(0, 2 * np.pi, 200)
+    circle.plot(np.cos(turn), np.sin(turn), color=_colour("grey"), linewidth=0.6)
+    for i in set(range(2 * n)) - {anchor}:
+        style = dict(linestyle=":", color=_colour("ink")) if i == partner else dict(color=_colour(i % n), alpha=0.6)
+        circle.plot(*z[[anchor, i]].T, linewidth=5 * (1 - answers[i] if i == partner else answers[i]), **style)
+    size = np.linalg.norm(arrows, axis=1)
+    scale = 0.45 / max(size.max(), 0.01)  # near the end, where no arrow is left to see, they may vanish
+    for i, (point, arrow) in enumerate(zip(z, arrows)):
+        circle.plot(*point, color=_colour(i % n), marker=MARKERS[i // n], markersize=8 if i == anchor else 5.5)
+        circle.annotate("", point + scale * arrow, point, arrowprops=dict(arrowstyle="->", color=_colour("ink")))
+        circle.text(
+            *(1.17 if i < n else 0.82) * point,
+            names[i],
+            ha="center",
+            va="center",
+            weight="bold" if i == anchor else None,
+        )
+    circle.set(xlim=(-1.45, 1.45), ylim=(-1.3, 1.3), aspect="equal", title=f"anchor {names[anchor]}")
+    circle.axis("off")
+    cosines.imshow(z @ z.T, vmin=-1, vmax=1)
+    halves = dict(ticks=[(n - 1) / 2, n + (n - 1) / 2], labels=["first views", "second views"])
+    cosines.set_title("cosines (red 1, blue -1)")
+    cosines.set_xticks(**halves)
+    cosines.set_yticks(**halves, rotation=90, va="center")
+    cosines.tick_params(length=0)
+    others = [i for i in range(2 * n) if i != anchor]
+    bars.bar([names[i] for i in others], answers[others], color=[_colour(i % n) for i in others])
+    bars.set(ylim=(0, 1), title=f"who is the partner of {names[anchor]}? ({names[partner]})", ylabel="probability")
+    loss.plot(range(len(history)), history, label=f"{history[-1]:.3g}", markevery=[-1], **_series(2))
+    loss.set(xlabel="step", xlim=(0, max(1, len(history) - 1)))
+    loss.xaxis.get_major_locator().set_params(integer=True)
+    _label_ends(loss, "loss", references)
+    hardest = max(set(others) - {partner}, key=lambda i: answers[i])
+    caption = (
+        f"Arrows: where each view wants to go; the longest has length {size.max():.2g}. Lines: how hard each negative"
+    )
+    caption += (
+        f" pushes anchor {names[anchor]} ({names[hardest]} hardest, {answers[hardest]:.2f}), and, dotted, how hard"
+    )
+    caption += f" its partner pulls ({1 - answers[partner]:.2f}). Loss {history[-1]:.3f}; dashed: its references."
+    return fig, caption, f"{2 * n} points with arrows on a circle, their cosines, the anchor's answers, and the loss."
+
+
+@_figure
+def honest_map(
+    y, labels=None, *, twin, names=None, measures: Mapping[str, Mapping], point: int, true, seen, images=None
+):
+    """A map y (N, 2) beside the map of its noise twin (N, 2), with one point's true neighbours and those on the map.
+
+    true, seen: (k,) numbers of points. measures: {"features" or "noise twin": {name: number}}. images: (N, C, H, W).
+    """
+    count = 2 if images is None else 4
+    fig, axes = _page(7, 3.3 if count == 2 else 2.9, count, 2, **({} if count == 2 else {"height_ratios": (3.3, 0.9)}))
+    legend = {}
+    for ax, (title, places) in zip(axes, {"features": y, "noise twin": twin}.items()):
+        drawn, found = _draw_map(ax, places, labels if title == "features" else None, names, alpha=0.7)
+        legend |= found
+        ax.set_title(title)
+        ax.set_xlabel(_list(measures.get(title, {})).replace(", ", "\n"))
+        if title == "features":
+            for i in true.tolist():
+                ax.plot(*drawn[[point, i]].T, color=_colour("ink"), linewidth=0.9)
+            ax.scatter(*drawn[seen].T, s=60, facecolors="none", edgecolors=_colour("ink"), linewidths=0.9)
+            ax.plot(*drawn[point], color=_colour("ink"), marker="X", markersize=7)
+    both = len(set(true.tolist()) & set(seen.tolist()))
+    for ax, (title, which) in zip(axes[2:], {"true neighbours": true, "neighbours on the map": seen}.items()):
+        strip = np.concatenate(_pictures(torch.as_tensor(images)[[point, *which.tolist()[:6]]]), axis=1)
+        ax.imshow(strip)
+        ax.axvline(strip.shape[1] / (1 + len(which[:6])) - 0.5, color=_colour("paper"), linewidth=4)
+        ax.set_title(f"point {point}, and its {title}", fontsize=8)
+        ax.axis("off")
+    if legend:
+        _legend(fig, legend, loc="outside lower center", ncols=5)
+    caption = f"Point {point} (✕): lines lead to its {len(true)} true nearest neighbours, rings are those on the map;"
+    caption += (
+        f" {both} of {len(true)} are both. The twin is noise of the same covariance: what you see in it means nothing."
+    )
+    caption += "".join(f" {title}: {_list(numbers)}." for title, numbers in measures.items())
+    return fig, caption, f"Scatter plots of {len(y)} points and of as many of a noise twin."
+
+
+@_figure
+def prediction(
+    measured: Sequence, *, guess, low: float | None = None, high: float | None = None, unit: str = "", choices=None
+):
+    """A prediction beside what was measured, none, one or several times: numbers, or some of the `choices`."""
+    measured = list(measured)
+    fig, [ax] = _page(7, 1.4 if choices is None else 0.8 + 0.28 * len(choices))
+    expected = dict(color=_colour(1), marker="D", markersize=8, linestyle="")
+    if choices is None:
+        ax.plot([guess], [0], **expected)
+        ax.plot(
+            [guess if low is None else low, guess if high is None else high],
+            [0, 0],
+            color=_colour(1),
+            linewidth=4,
+            alpha=0.4,
+        )
+        ax.plot(measured, [1] * len(measured), color=_colour(2), marker="o", linestyle="", alpha=0.7)
+        ax.set(yticks=[0, 1], yticklabels=["predicted", "measured"], ylim=(1.6, -0.6), xlabel=unit)
+        said = (
+            f"{min(measured):.4g} to {max(measured):.4g}"
+            if len(set(measured)) > 1
+            else "".join(f"{m:.4g}" for m in measured[:1])
+        )
+        guess = f"{guess:.4g}" + (f" ({low:.4g} to {high:.4g})" if low is not None else "")
+    else:
+        rows, times = [str(c) for c in choices], [measured.count(c) for c in choices]
+        ax.barh(range(len(rows)), times, color=_colour(2), height=0.5)
+        place = list(choices).index(guess)
+        ax.plot([times[place] + 0.04 * max(1, len(measured))], [place], **expected)
+        ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
+        ax.set_xlim(0, 1.08 * max(1, len(measured)))
+        ax.set_xticks(range(max(1, len(measured)) + 1))
+        ax.set_xlabel("times measured")
+        said, guess = ", ".join(r for r, t in zip(rows, times) if t), str(guess)
+    ax.tick_params(axis="y", length=0)
+    unit = f" {unit}" * bool(unit)
+    caption = f"Predicted (◆): {guess}{unit}. " + (f"Measured: {said}{unit}." if measured else "Not measured yet.")
+    return fig, caption, "A prediction, and beside it what was measured."
+
+
 def _page(width: float, height: float, n: int = 1, columns: int = 1, **options):
     """A figure with n axes, so many in a row; width of the page and height of a row in inches."""
     from matplotlib.figure import Figure
@@ -444,6 +613,16 @@ def _name_clusters(ax, y, labels, classes) -> bool:
     for middle, name in zip(middles if fits else [], classes.values()):
         ax.text(*middle, name, ha="center", va="center", weight="bold", path_effects=halo)
     return fits
+
+
+def _draw_matrix(ax, matrix, title: str):
+    """A small heat map; if its numbers are few they are written into it, in colours pale enough to read them."""
+    few = matrix if matrix.size <= 9 else np.zeros((0, 0))
+    limit = np.abs(matrix).max() * (1.7 if few.size else 1)
+    ax.imshow(matrix, vmin=-limit, vmax=limit, aspect="equal")
+    ax.set_title(title)
+    for (i, j), value in np.ndenumerate(few):
+        ax.text(j, i, f"{value:z.2f}", ha="center", va="center", size=8, color=_colour("ink"))
 
 
 def _legend(fig, classes, **where):

@@ -32,6 +32,8 @@ ROWS[-1] |= {"knn": 0.73, "rankme": 38.4}
 REFERENCES = {"collapsed": 6.236, "orthogonal": 4.249, "bound": 4.241}
 SPECTRA = {"trained": torch.tensor([1.0, 1.0, 1e-3, 1e-4]), "untrained": torch.tensor([3.0, 1e-3, 1e-3, 1e-4])}
 GROUPS = np.arange(240) % 12
+ANGLES = torch.tensor([0.3, 2.0, 4.2, 1.0, 2.9, 5.2]).double()
+ANGLES = torch.stack([ANGLES.cos(), ANGLES.sin()], 1)  # six points on a circle
 CLUSTERS = 40 * np.stack([GROUPS % 4, GROUPS // 4], 1) + RNG.normal(size=(240, 2))  # far apart
 HEAP = RNG.normal(size=(240, 2))  # all classes on one heap
 NAMES = [f"class {i}" for i in range(12)]
@@ -83,7 +85,24 @@ FIGURES = {
         measures={"seed 1": {"trust": 0.98, "recall": 0.55}, "seed 2": {"trust": 0.97, "recall": 0.52}},
         **o,
     ),
-}
+    "view_by_hand": lambda **o: plots.view_by_hand(
+        PICTURES[0], PICTURES[1] / 255, torch.eye(16)[2:].repeat_interleave(2, 0), torch.eye(16).flip(0), **o
+    ),
+    "loss_on_circle": lambda **o: plots.loss_on_circle(
+        ANGLES[:3], ANGLES[3:], 0.1 * ANGLES.roll(1, 1), torch.tensor([0, 0.1, 0.2, 0.6, 0.07, 0.03]), anchor=0,
+        history=[1.5, 1.2], references={"collapsed": 1.61, "orthogonal": 0.43, "bound": 0.2}, **o,
+    ),
+    "honest_map": lambda **o: plots.honest_map(
+        CLUSTERS, GROUPS % 4, twin=HEAP, names=NAMES, measures={"features": {"recall": 0.61}}, point=3,
+        true=torch.tensor([5, 9]), seen=torch.tensor([9, 14]), images=PICTURES.repeat(10, 1, 1, 1), **o,
+    ),
+    "honest_map, no pictures": lambda **o: plots.honest_map(
+        CLUSTERS, twin=HEAP, measures={}, point=3, true=torch.tensor([5]), seen=torch.tensor([9]), **o
+    ),
+    "prediction": lambda **o: plots.prediction([4, 5.5], guess=3, low=1, high=5, unit="views", **o),
+    "prediction, not run": lambda **o: plots.prediction([], guess=3, **o),
+    "prediction, choices": lambda **o: plots.prediction(["b", "b", "c"], guess="a", choices=["a", "b", "c"], **o),
+}  # fmt: skip
 
 NUMBERS = {  # what the captions must say
     "views_grid": ["4 pictures", "2 random views"],
@@ -99,6 +118,12 @@ NUMBERS = {  # what the captions must say
     "race": ["First: fast 0.71, slow 0.25", "To be beaten: raw pixels 0.40, chance 0.10"],
     "factors": ["result: hue 0.12, size 0.81", "random encoder: hue 0.52, texture -0.05"],
     "map2d": ["240 pictures", "trust 0.99", "12 classes", "distances"],
+    "view_by_hand": ["14 of 16 rows", "16 of 16 columns"],
+    "loss_on_circle": ["length 0.1.", "(3a hardest, 0.20)", "pulls (0.40)", "Loss 1.200"],
+    "honest_map": ["Point 3", "2 true", "1 of 2 are both", "recall 0.61"],
+    "prediction": ["3 (1 to 5) views", "Measured: 4 to 5.5 views"],
+    "prediction, not run": ["3. Not measured yet"],
+    "prediction, choices": ["Predicted (◆): a. Measured: b, c."],
     "maps_grid": ["4 maps", "seed 1: trust 0.98, recall 0.55", "seed 2: trust 0.97, recall 0.52"],
 }
 
@@ -459,6 +484,16 @@ BAD = {
     "no table": (lambda: plots.compare({}), "nothing to draw"),
     "no runner": (lambda: plots.race({}), "nothing to draw"),
     "no factors": (lambda: plots.factors({"result": {}}), "nothing to draw"),
+    "rows of another picture": (
+        lambda: plots.view_by_hand(PICTURES[0], PICTURES[1], torch.eye(8), torch.eye(8)),
+        "rows",
+    ),
+    "arrows": (
+        lambda: plots.loss_on_circle(
+            ANGLES[:3], ANGLES[3:], ANGLES[:4], torch.zeros(6), anchor=0, history=[1.0], references={}
+        ),
+        r"arrows must have shape \(6, 2\)",
+    ),
     "map": (lambda: plots.map2d(torch.zeros(5, 3)), r"\(5, 3\)"),
     "map with nan": (lambda: plots.map2d(torch.full((5, 2), torch.nan)), "finite"),
     "labels": (lambda: plots.map2d(HEAP, GROUPS[:7]), "7 .*240 points"),

@@ -25,7 +25,7 @@ from IPython.display import Markdown, display
 from torch import nn
 
 import sslkit
-from sslkit import augment, evaluation, losses, methods, nets, plots, recipes
+from sslkit import augment, evaluation, losses, methods, nets, plots, recipes, widgets
 from sslkit.augment import Policy
 from sslkit.exercises import check
 
@@ -274,10 +274,17 @@ assert torch.allclose(colour_matrix(saturation=0.5), saturation(0.5), atol=1e-3)
 # *Hue* is the position on the circle of colours: red, yellow, green, blue, and back to red. To change it is to turn this circle,
 # by a number between -0.5 and 0.5, where 1 is the whole circle.
 #
-# **Predict before you run.** You turn the hue of a grey pixel by half a circle. Which colour does it get?
+# **Predict before you run.** You turn the hue of a grey pixel by half a circle. Which colour does it get? The card below
+# keeps its answer back until you have recorded yours. Afterwards it asks you for one sentence: why?
 
 # %%
-my_prediction = None
+def turned_grey():
+    red, green, blue = colour_matrix(hue=0.5) @ torch.tensor([0.5, 0.5, 0.5])
+    return "grey" if max(red, green, blue) - min(red, green, blue) < 0.01 else "a colour"
+
+
+question = "Grey, its hue turned by half a circle: which colour is it then?"
+widgets.Predict(question, turned_grey, choices=["a colour", "grey", "it depends on the grey"])
 
 # %%
 turn = colour_matrix(hue=0.5)  # half a circle    # try: 0.1, 0.333
@@ -339,6 +346,14 @@ figure
 # %% [markdown]
 # View 2 has the crop of view 1, view 3 has its colours. Only a draw that is stored can be changed in one place.
 #
+# That is what the *views playground* does: each slider sets one number of a stored draw. Move `top` and `height` and watch the
+# matrix of rows, tick `flip` and watch the matrix of columns, then turn the hue and read the nine numbers of the colour matrix.
+# "One random draw" sets all sliders to what a policy has drawn. "Many random draws" shows how strong this policy is.
+
+# %%
+widgets.ViewsPlayground(few, policy)
+
+# %% [markdown]
 # ## 7. One draw for each picture (6 minutes)
 #
 # The well-known library torchvision has the same transforms. They were made for one picture at a time. What happens if

@@ -25,7 +25,7 @@ from IPython.display import Markdown, display
 from torch import nn
 
 import sslkit
-from sslkit import evaluation, losses, methods, nets, plots, recipes
+from sslkit import evaluation, losses, methods, nets, plots, recipes, widgets
 from sslkit.exercises import check
 
 torch.set_printoptions(precision=2, sci_mode=False, linewidth=100)
@@ -365,10 +365,11 @@ def push_shares(negatives, temperature):
 
 # %% [markdown]
 # **Predict before you run.** The hardest negative has the cosine 0.9. What is its share of the push at τ = 5? And at
-# τ = 0.05?
+# τ = 0.05? Record the second number in the card, with a range that you trust. Then it lets you run, and asks why.
 
 # %%
-my_prediction = None
+question = "Which share of the push goes to the hardest of five negatives, at temperature 0.05?"
+widgets.Predict(question, lambda: push_shares(negatives, 0.05)[0].item(), unit="of the push")
 
 # %%
 TEMPERATURES = (5, 0.5, 0.2, 0.05)  # try: 0.01, 100
@@ -561,6 +562,14 @@ display(Markdown(f"Smallest angle between two pictures: {smallest}"))
 # no picture feels any other. These points are free, so they do not collapse. A network's embeddings are not free: one set of
 # weights moves all of them, and the shortest way to make all pairs equal is to make everything equal. That is what you saw in section 1.
 #
+# Now move them yourself. Choose a picture, and put one of its views next to the view of another picture: whose arrow becomes
+# long? Lower the temperature and look at the bars: who is still pushed? Then take steps, and compare the loss with
+# its marks. On a circle, more than three pictures cannot reach the bound: there is no room.
+
+# %%
+widgets.LossLab(n=5)
+
+# %% [markdown]
 # ## What to remember
 #
 # * A loss that only pulls together is content with a constant network. Watch std and RankMe, not only the loss.

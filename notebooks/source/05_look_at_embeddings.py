@@ -27,7 +27,7 @@ from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
 import sslkit
-from sslkit import augment, evaluation, maps, plots
+from sslkit import augment, evaluation, maps, plots, widgets
 from sslkit.exercises import check, find
 
 print("sslkit", sslkit.__version__)
@@ -468,10 +468,17 @@ def noise_twin(features, *, generator):
 check("05b", noise_twin)
 
 # %% [markdown]
-# **Predict before you run.** The twin has no clusters. What will its map look like? What will its trustworthiness be?
+# **Predict before you run.** The twin has no clusters. What will its map look like? And what will its trustworthiness be?
+# Record this number in the card, with a range that you trust. It measures three twins, so you also see how much chance
+# there is in it.
 
 # %%
-my_prediction = None
+def trust_in_noise():
+    twins = [maps.noise_twin(h[:200], seed) for seed in (0, 1, 2)]
+    return [maps.trustworthiness(twin, maps.tsne(twin)) for twin in twins]
+
+
+widgets.Predict("How trustworthy is a map of pure noise?", trust_in_noise, unit="trustworthiness")
 
 # %%
 twin = maps.noise_twin(h)
@@ -523,6 +530,14 @@ assert abs(shared(twin_map, texture) - 1 / 4) < 0.08
 # twin, measured in the real space; and above all whether its groups agree with something that the map did not know,
 # such as light and dark, or the texture.
 #
+# Try to fool yourself. The *honesty panel* shows the map of some of our points beside the map of their twin. Change seed and
+# perplexity: what stays? Shuffle the labels: would you have seen a difference without the colours? Then choose a point. Lines
+# lead to its true neighbours, rings mark its neighbours on the map.
+
+# %%
+widgets.HonestyPanel(h, texture, some.images, names=data.factor_names["texture"], most=300)
+
+# %% [markdown]
 # ## 7. A pretty map is no proof (6 minutes)
 #
 # Does a good map mean a good encoder, and a mixed map a bad one? Three representations of the same pictures: our
