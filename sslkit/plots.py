@@ -15,6 +15,7 @@ from functools import partial, wraps
 from html import escape
 from io import BytesIO
 from itertools import combinations
+from threading import RLock
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ COLOURS = {
 }
 TONES = {"light": ("#ffffff", "#1f2328", "#646b75", "RdBu_r"), "dark": ("#16181d", "#e8eaed", "#9aa2ad", "berlin")}
 MARKERS = "o^sD"
+DRAWING = RLock()  # matplotlib's style is global, and labs draw in threads of their own
 GAP = 0.25  # between a picture and what belongs to it, in pictures
 MEANINGS = {
     "collapsed": "all embeddings equal",
@@ -53,6 +55,13 @@ def html(figure, *, dpi: int = 110) -> str:
     image = f'<img style="width: 100%" alt="{escape(figure.alt)}" src="{source}">'
     caption = f"<figcaption>{escape(figure.caption)}</figcaption>"
     return f'<figure style="margin: 0; max-width: {figure.get_figwidth():.2f}in">{image}{caption}</figure>'
+
+
+def _save(savefig, *args, **options) -> None:
+    from matplotlib import style
+
+    with DRAWING, style.context("default"):
+        savefig(*args, **options)
 
 
 def _display(figure) -> None:
@@ -80,11 +89,11 @@ def _figure(draw):
             "lines.dashed_pattern": (5, 3.5), "legend.frameon": False, "axes.prop_cycle": cycler(color=COLOURS[theme]),
             "image.cmap": shades, "image.interpolation": "nearest",
         }  # fmt: skip
-        with style.context(["default", look]):
+        with DRAWING, style.context(["default", look]):
             figure, figure.caption, figure.alt = draw(*args, **options)
             figure.draw_without_rendering()  # ticks and places are made at the last moment: now, and for good
             figure.set_layout_engine("none")
-        figure.savefig = style.context("default")(figure.savefig)
+        figure.savefig = partial(_save, figure.savefig)
         figure._repr_html_, figure._ipython_display_ = partial(html, figure), partial(_display, figure)
         return figure
 
@@ -153,6 +162,91 @@ def loss_curve(rows: Sequence[Mapping], references: Mapping[str, float] | None =
     lines = [f"{n} {value:.3g}" + f" ({MEANINGS.get(n)})" * (n in MEANINGS) for n, value in references.items()]
     caption = f"In {last:,.0f} steps: {', '.join(said)}." + f" Dashed: {', '.join(lines)}." * bool(lines)
     return fig, caption, f"Line plots over the steps of training: {', '.join(tracks)}."
+
+
+@_figure
+def training(
+    runs: Mapping[str, Sequence[Mapping]],
+    panels: Mapping[str, str],
+    *,
+    references: Mapping[str, float] | None = None,
+    spectra: Mapping[str, torch.Tensor] | None = None,
+):
+    """Numbers over the steps of one or more runs, {name: rows}, and the spectra of their features in the last panel.
+
+    panels: {title: key of the rows}. references: {name: value}, drawn in the first panel. A run may have no rows yet.
+    """
+    fig, axes = _page(9.6, 2.3, len(panels) + (spectra is not None), 3)
+    said, last = {name: [] for name in runs}, 1
+    for ax, (title, key) in zip(axes, panels.items()):
+        for i, (name, rows) in enumerate(runs.items()):
+            points = [(row["step"], row[key]) for row in rows if np.isfinite(row.get(key, np.nan))]
+            if points:
+                x, y = zip(*points)
+                ax.plot(x, y, label=f"{y[-1]:.3g}", markevery=1 if len(y) < 20 else [-1], **_series(i))
+                said[name].append(f"{title} {y[0]:.3g} to {y[-1]:.3g}")
+                last = max(last, x[-1])
+        ax.set_xlabel("step")
+        _label_ends(ax, title, (references or {}) if key == next(iter(panels.values())) else {})
+    for ax in axes[: len(panels)]:
+        ax.set_xlim(0, last)
+    if spectra is not None:
+        for i, (name, s) in enumerate(spectra.items()):
+            s = np.sort(_array(name, s, 1))[::-1]
+            shown = (s / s[0].clip(1e-30)).clip(1e-7)
+            label = name if len(spectra) < 3 else ""
+            axes[-1].plot(np.arange(1, len(s) + 1), shown, label=label, **_series(i) | {"marker": ""})
+        axes[-1].set(yscale="log", ylim=(None, 1), xlabel="direction")
+        axes[-1].yaxis.set_major_formatter("{x:g}")
+        _label_ends(axes[-1], "spectrum: singular value / largest", {})
+    if len(runs) > 1:
+        from matplotlib.lines import Line2D
+
+        fig.legend(
+            [Line2D([], [], **_series(i)) for i in range(len(runs))], list(runs), loc="outside upper center", ncols=3
+        )
+    lines = [f"{n} {value:.3g}" + f" ({MEANINGS.get(n)})" * (n in MEANINGS) for n, value in (references or {}).items()]
+    caption = (
+        " ".join(f"{name}: {', '.join(words)}." for name, words in said.items() if words) or "No step is done yet."
+    )
+    caption += f" Dashed: {', '.join(lines)}." * bool(lines)
+    return (
+        fig,
+        caption,
+        f"Line plots over the steps of training: {', '.join(panels)}" + ", and spectra." * bool(spectra),
+    )
+
+
+@_figure
+def factor_matrix(matrix: Mapping[str, Mapping], columns: Mapping[str, str]):
+    """What survives: a number in each cell, {row: {factor: Score}}; a row without scores stays empty.
+
+    columns: {factor: its title}. Scores are R2 or accuracy, from 0 (dark) to 1 (bright).
+    """
+    values = np.array([[float(scores.get(f, np.nan)) for f in columns] for scores in matrix.values()])
+    fig, [ax] = _page(8, 0.9 + 0.36 * len(matrix), min(1, values.size))
+    drawn = ax.imshow(values.clip(0, 1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    bar = fig.colorbar(drawn, ax=ax, pad=0.02, ticks=[0, 1], aspect=12)
+    bar.ax.set_yticklabels(["0: lost", "1: kept"])
+    bar.outline.set_visible(False)
+    for (row, column), value in np.ndenumerate(values):
+        known = np.isfinite(value)
+        colour = ("black" if value > 0.55 else "white") if known else _colour("grey")
+        ax.text(column, row, f"{value:z.2f}" if known else "·", ha="center", va="center", color=colour)
+    ax.set_xticks(range(len(columns)), columns.values())
+    ax.set_yticks(range(len(matrix)), list(matrix))
+    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    ax.tick_params(axis="y", colors=_colour("ink"))
+    ax.spines[:].set_visible(False)
+    said = [
+        f"{name}: {_list({f: scores[f] for f in columns if f in scores})}." for name, scores in matrix.items() if scores
+    ]
+    caption = "How well each factor can be read from the representation by a linear probe. " + " ".join(said)
+    return (
+        fig,
+        caption.strip(),
+        f"Heat map of {len(matrix)} sets of views by {len(columns)} factors, a number in each cell.",
+    )
 
 
 @_figure
@@ -302,6 +396,8 @@ def _label_ends(ax, title: str, references: Mapping[str, float]):
     for name, value in references.items():
         ax.axhline(value, label=f"{name} {value:.3g}", color=_colour("grey"), linewidth=0.8, linestyle="--")
     lines, texts = ax.get_legend_handles_labels()
+    if not texts:
+        return
     lines = [getattr(line, "lines", [line])[0] for line in lines]  # of an error bar, the line
     ax.autoscale_view()
     height = ax.get_position().height * ax.figure.get_figheight() * 72  # in points, as the size of letters

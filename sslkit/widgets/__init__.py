@@ -1,0 +1,12 @@
+"""Labs for notebooks: each is a state model that also works without a browser, and a thin view.
+
+from sslkit import widgets
+
+widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
+"""
+
+from sslkit.widgets.dashboard import Dashboard
+from sslkit.widgets.invariance import InvarianceMatrix
+from sslkit.widgets.switchboard import CollapseSwitchboard
+
+__all__ = ["CollapseSwitchboard", "Dashboard", "InvarianceMatrix"]
