@@ -19,7 +19,7 @@ from sslkit.widgets._job import Job
 from sslkit.widgets._lab import Lab
 
 PANELS = {"loss": "loss", "online kNN accuracy": "knn", "pairs found": "pairs_found", "RankMe": "rankme"}
-PAUSE = 1.0  # seconds between two pictures of a running training, at least
+PAUSE = 2.0  # seconds between two figures of a running training, at least; the numbers are written more often
 
 
 class Dashboard(Lab):
@@ -64,6 +64,7 @@ class Dashboard(Lab):
         self.references = method.reference_values(self.config.batch_size)
         self._given, self._temporary = folder, None
         self.run, self._job, self._lock, self._next = None, Job(), threading.RLock(), 0.0
+        self._next_numbers = 0.0
         self._forget()
         if folder is not None and checkpoint.exists(folder):
             self.rows = checkpoint.read(folder)["history"]["rows"]
@@ -181,6 +182,9 @@ class Dashboard(Lab):
             began = time.monotonic()
             self.changed()
             self._next = time.monotonic() + max(PAUSE, 5 * (time.monotonic() - began))  # a sixth of the time at most
+        elif time.monotonic() > self._next_numbers:
+            self._tell()
+            self._next_numbers = time.monotonic() + 0.3
 
     # --- the view -------------------------------------------------------------------------------------------
 
@@ -193,15 +197,25 @@ class Dashboard(Lab):
     def _arrange(self) -> list:
         return [*super()._arrange(), self._readout]
 
+    def _tell(self) -> None:
+        """The numbers of the moment, beside a bar: cheap, so they are written often."""
+        if self._box is None:
+            return
+        state = self.state
+        bar = f'<progress aria-label="steps done" max="{state["steps"]}" value="{state["step"]}"></progress>'
+        said = [f"step {state['step']:,} of {state['steps']:,}"]
+        if state["loss"] is not None:
+            said += [f"loss {state['loss']:.3f}", f"{state['images_per_second']:,.0f} images/s"]
+        if self._job.running and state["seconds_left"] is not None:
+            said += [f"about {state['seconds_left']:.0f} s left"]
+        self._readout.value = f"{bar} {' · '.join(said)}"
+
     def _refresh(self) -> None:
         with self._lock:  # the thread draws, and so does a person's click
-            phase, state = self.phase, self.state
+            phase = self.phase
             running = phase in ("training", "stopping")
             possible = {"start": not running, "stop": phase == "training", "resume": phase == "stopped"}
             for name, button in self.controls.items():
                 button.disabled = not possible[name]
-            speed = f", {state['images_per_second']:,.0f} images/s" if state["images_per_second"] else ""
-            left = f", about {state['seconds_left']:.0f} s left" if running and speed else ""
-            bar = f'<progress aria-label="steps done" max="{state["steps"]}" value="{state["step"]}"></progress>'
-            self._readout.value = f"{bar} step {state['step']:,} of {state['steps']:,}{speed}{left}"
+            self._tell()
             super()._refresh()

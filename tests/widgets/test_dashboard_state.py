@@ -106,7 +106,7 @@ def test_an_error_in_the_thread_is_one_sentence(tiny_shapes):
     assert board.summary == board.state["error"]
     assert "\n" not in board.summary
 
-    diverges = small(tiny_shapes, lr=1e30).start().wait(30)
+    diverges = small(tiny_shapes, lr=1e30, marks=0).start().wait(30)
     assert "diverged" in diverges.state["error"]
 
     strange = small(tiny_shapes)
@@ -139,14 +139,14 @@ def test_settings_that_do_not_fit_are_refused_at_once(tiny_shapes):
 
 def test_the_view_follows_and_buttons_that_cannot_be_used_say_so(tiny_shapes, monkeypatch):
     monkeypatch.setattr(module, "PAUSE", 0.0)
-    board = small(tiny_shapes)
+    board = small(tiny_shapes, steps=3, marks=0)
     assert board.box
     disabled = lambda: {name for name, button in board.controls.items() if button.disabled}
     assert disabled() == {"stop", "resume"}
     board.controls["start"].click()
     board.wait(60)
     assert disabled() == {"stop", "resume"}
-    assert "12 of 12" in board._readout.value
+    assert "3 of 3" in board._readout.value
     assert "Finished" in board._status.value
 
 
