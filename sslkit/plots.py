@@ -190,14 +190,20 @@ def training(
         _label_ends(ax, title, (references or {}) if key == next(iter(panels.values())) else {})
     for ax in axes[: len(panels)]:
         ax.set_xlim(0, last)
+        if not any(said.values()):  # scales of nothing would mean nothing
+            ax.set(xticks=[], yticks=[] if not ax.lines else ax.get_yticks()[1:-1])
     if spectra is not None:
         for i, (name, s) in enumerate(spectra.items()):
             s = np.sort(_array(name, s, 1))[::-1]
             shown = (s / s[0].clip(1e-30)).clip(1e-7)
             label = name if len(spectra) < 3 else ""
             axes[-1].plot(np.arange(1, len(s) + 1), shown, label=label, **_series(i) | {"marker": ""})
-        axes[-1].set(yscale="log", ylim=(None, 1), xlabel="direction")
-        axes[-1].yaxis.set_major_formatter("{x:g}")
+        if spectra:
+            axes[-1].set(yscale="log", ylim=(None, 1))
+            axes[-1].yaxis.set_major_formatter("{x:g}")
+        else:
+            axes[-1].set(xticks=[], yticks=[])
+        axes[-1].set_xlabel("direction")
         _label_ends(axes[-1], "spectrum: singular value / largest", {})
     if len(runs) > 1:
         from matplotlib.lines import Line2D

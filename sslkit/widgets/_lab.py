@@ -95,9 +95,13 @@ class Lab:
         for name, control in self.controls.items():
             if not hasattr(control, "on_click"):
                 control.value = getattr(self, name)
-        self._figure.value = plots.html(self.plot())
+        self._figure.value = self._still()
         self._status.value = f'<p role="status">{escape(self._error or self.summary)}</p>'
         self._error = ""
+
+    def _still(self) -> str:
+        """The figure as HTML, as the view shows it."""
+        return plots.html(self.plot())
 
     def _repr_mimebundle_(self, **_):
         # A page without a kernel shows the figure instead of the controls.

@@ -128,6 +128,8 @@ class InvarianceMatrix(Lab):
         if self._job.running:
             return f"Training with the views of row {self._row}."
         known = sum(bool(self.scores[row]) for row in self.views)
+        if not any(self.scores.values()):
+            return self._job.error or "No row is known yet."
         return self._job.error or f"{known} of {len(self.views)} rows are known."
 
     def plot(self):
