@@ -7,8 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable
 
-import torch
-
 RUNNING: weakref.WeakSet[Job] = weakref.WeakSet()
 PATIENCE = 5  # seconds that the end of a program waits for a step to finish
 
@@ -30,15 +28,12 @@ class Job:
         if self.running:
             raise ValueError("A training is running already: stop it first, or wait.")
         self.running, self.flag, self.error = True, threading.Event(), ""
-        threads = torch.get_num_threads()
-        arguments = (work, done, self.flag, threads)
+        arguments = (work, done, self.flag)
         self.thread = threading.Thread(target=self._run, args=arguments, daemon=True, name="sslkit-lab")
         RUNNING.add(self)
         self.thread.start()
 
-    def _run(self, work, done, flag, threads) -> None:
-        # A new thread has PyTorch's own number of threads, and with another number the last bits of sums differ.
-        torch.set_num_threads(threads)
+    def _run(self, work, done, flag) -> None:
         try:
             work(flag)
         except Exception as error:

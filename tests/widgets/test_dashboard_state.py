@@ -1,5 +1,7 @@
 """The training dashboard without a browser: start, stop, resume, and what it says."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -9,6 +11,7 @@ import torch
 from sslkit import nets, pretrain, widgets
 from sslkit.widgets import dashboard as module
 from sslkit.widgets._glance import pairs_found
+from sslkit.widgets._job import Job
 
 SMALL = dict(batch_size=32, precision="float32", channels_last=False, marks=3, probe=40)
 
@@ -156,3 +159,32 @@ def test_pairs_found_counts_first_ranks():
     assert pairs_found(z, z.roll(1, 0)) == 0
     two = torch.stack([z[0], z[1], z[2], z[3]]), torch.stack([z[0], z[1], z[3], z[2]])
     assert pairs_found(*two) == 0.5
+
+
+def test_the_thread_computes_with_as_many_threads_as_the_one_that_starts_it():
+    """Else sums are split in another way, and resuming is exact no longer."""
+    seen, job = [], Job()
+    torch.set_num_threads(3)
+    try:
+        job.start(lambda stop: seen.append(torch.get_num_threads()), lambda: None)
+        job.wait(10)
+    finally:
+        torch.set_num_threads(1)
+    assert seen == [3]
+
+
+LEAVE = """
+import time
+from sslkit import nets, widgets
+from sslkit.datasets import shapes
+board = widgets.Dashboard("simclr", shapes(200, resolution=8), steps=2000, batch_size=32, precision="float32",
+                          channels_last=False, marks=0, encoder=nets.small_resnet(widths=(4, 8))).start()
+while not board.rows:
+    time.sleep(0.1)
+print(board.phase)
+"""
+
+
+def test_a_program_can_be_left_while_it_trains():
+    done = subprocess.run([sys.executable, "-c", LEAVE], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "training\n"), done.stderr
