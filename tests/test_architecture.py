@@ -15,7 +15,7 @@ LAYERS = [
     {"datasets", "methods", "evaluation"},
     {"train", "checkpoint", "maps", "plots"},
     {"recipes", "fine_tune", "run", "progress"},
-    {"cli", "report", "race", "exercises", "widgets", "estimator", "__main__"},
+    {"cli", "report", "race", "exercises", "estimator", "__main__", "widgets"},
 ]
 # Inside one layer these may use each other, in this direction only.
 SAME_LAYER = {

@@ -23,7 +23,6 @@ from IPython.display import Markdown, display
 import sslkit
 from sslkit import augment, evaluation, plots, widgets
 from sslkit.exercises import check
-from sslkit.widgets.invariance import VIEWS  # the rows of the table below: {name: Policy}
 
 print("sslkit", sslkit.__version__)
 
@@ -42,6 +41,7 @@ def show_table(head, rows):
 
 # %%
 data = sslkit.datasets.load("shapes", n=8000, resolution=16)
+VIEWS = widgets.InvarianceMatrix.VIEWS  # the rows of the table below, {name: Policy}
 draw = torch.Generator().manual_seed(0)
 few = data.test.images[:128]
 pairs = {name: augment.views(few, [VIEWS[name]] * 2, draw) for name in ("crop", "hue")}

@@ -5,8 +5,8 @@ from sslkit import widgets
 widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
 """
 
-from sslkit.widgets.dashboard import Dashboard
-from sslkit.widgets.invariance import InvarianceMatrix
-from sslkit.widgets.switchboard import CollapseSwitchboard
+from sslkit.widgets._dashboard import Dashboard
+from sslkit.widgets._invariance import InvarianceMatrix
+from sslkit.widgets._switchboard import CollapseSwitchboard
 
 __all__ = ["CollapseSwitchboard", "Dashboard", "InvarianceMatrix"]

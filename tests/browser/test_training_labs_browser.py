@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from sslkit import widgets
-from sslkit.widgets.invariance import VIEWS
-from sslkit.widgets.switchboard import SWITCHES
+from sslkit.widgets._invariance import VIEWS
+from sslkit.widgets._switchboard import SWITCHES
 
 CELLS = [
     """

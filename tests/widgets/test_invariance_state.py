@@ -5,7 +5,7 @@ import torch
 
 from sslkit import datasets, widgets
 from sslkit.datasets import shapes
-from sslkit.widgets.invariance import VIEWS
+from sslkit.widgets._invariance import VIEWS
 
 
 @pytest.fixture(scope="module")

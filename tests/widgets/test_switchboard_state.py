@@ -5,7 +5,7 @@ import torch
 
 from sslkit import widgets
 from sslkit.datasets import shapes
-from sslkit.widgets.switchboard import GUARDS, SWITCHES, build_method
+from sslkit.widgets._switchboard import GUARDS, SWITCHES, build_method
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ UNTRAINED = "untrained"
 class InvarianceMatrix(Lab):
     """Augmentations in rows, factors in columns, and how well a linear probe reads each factor in the cells.
 
-    data: `Images` with factors (by default `shapes` of 16 x 16 pixels). views: {row: Policy}; by default each row crops
+    data: `Images` with factors (by default `shapes` of 16 x 16 pixels). views: {row: Policy}; in `VIEWS` each row crops
     and does one thing more, "hue + flip" does two, and "all" does all. factors: the columns, by default all of the data.
     steps, seed: of each row's SimCLR run of a small network, 128 pictures a step. A row is trained once and kept.
 
@@ -46,6 +46,7 @@ class InvarianceMatrix(Lab):
     Raises ValueError for data without factors.
     """
 
+    VIEWS = VIEWS
     NAME = "invariance"
     USE = (
         "Press the button of a row: a small network learns with these views, and the row shows what can be read from it. "
