@@ -208,9 +208,8 @@ def training(
     if len(runs) > 1:
         from matplotlib.lines import Line2D
 
-        fig.legend(
-            [Line2D([], [], **_series(i)) for i in range(len(runs))], list(runs), loc="outside upper center", ncols=3
-        )
+        marks = [Line2D([], [], **_series(i)) for i in range(len(runs))]
+        fig.legend(marks, list(runs), loc="outside upper center", ncols=3 if max(map(len, runs)) < 36 else 2)
     lines = [f"{n} {value:.3g}" + f" ({MEANINGS.get(n)})" * (n in MEANINGS) for n, value in (references or {}).items()]
     caption = (
         " ".join(f"{name}: {', '.join(words)}." for name, words in said.items() if words) or "No step is done yet."
@@ -237,7 +236,9 @@ def factor_matrix(matrix: Mapping[str, Mapping], columns: Mapping[str, str]):
     bar.outline.set_visible(False)
     for (row, column), value in np.ndenumerate(values):
         known = np.isfinite(value)
-        colour = ("black" if value > 0.55 else "white") if known else _colour("grey")
+        red, green, blue, _ = drawn.cmap(drawn.norm(np.clip(np.nan_to_num(value), 0, 1)))
+        luminance = np.dot([0.2126, 0.7152, 0.0722], np.power([red, green, blue], 2.2))
+        colour = ("black" if luminance > 0.18 else "white") if known else _colour("grey")
         ax.text(column, row, f"{value:z.2f}" if known else "·", ha="center", va="center", color=colour)
     ax.set_xticks(range(len(columns)), columns.values())
     ax.set_yticks(range(len(matrix)), list(matrix))

@@ -155,8 +155,8 @@ def read(row, factor):
 assert read("crop", "hue") - read("hue", "hue") > 0.3  # claim: the views that turn the hue destroy it
 assert read("crop", "ground_hue") - read("hue", "ground_hue") > 0.3
 assert read("hue", "x") - read("crop", "x") > 0.1  # claim: without the shortcut, form is learned: here the place
-assert read("hue", "x") - read("hue + flip", "x") > 0.1  # claim: a mirror destroys left and right ...
-assert read("hue + flip", "y") > 0.1  # ... and leaves up and down
+assert read("hue", "x") > read("hue + flip", "x") + 0.03  # claim: a mirror harms left and right ...
+assert read("hue + flip", "y") > read("hue + flip", "x") + 0.1  # ... and not up and down
 
 # %% [markdown]
 # Read it row by row.
@@ -164,7 +164,8 @@ assert read("hue + flip", "y") > 0.1  # ... and leaves up and down
 # * **crop**: the network knows colours, better than before its training, and next to nothing about form. It took the shortcut.
 # * **hue**: the colours are gone. And *because* they are gone, the place and the shape can be read better: the network had to
 #   look for something else that two views share.
-# * **hue + flip**: left and right are gone as well, up and down are not. A view removes what it changes, and little else.
+# * **hue + flip**: left and right suffer as well, up and down do not. A view removes what it changes, and little else. (How
+#   much is left after so few steps differs from seed to seed: `seed=2` keeps more.)
 #
 # Press *flip*, *blur* or *cutout*: next to *crop* they change hardly anything. With the shortcut still open, the network has no
 # reason to use what they disturb. So the effect of a view depends on the other views, and a study that adds one view at a

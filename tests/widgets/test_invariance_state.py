@@ -78,5 +78,5 @@ def test_views_that_turn_the_hue_destroy_it_and_teach_form(seed):
     crop, hue, mirrored = (matrix.measure(row) for row in ("crop", "hue", "hue + flip"))
     assert crop["hue"].value - hue["hue"].value > 0.3
     assert hue["shape"].value - crop["shape"].value > 0.03
-    assert hue["x"].value - mirrored["x"].value > 0.1
-    assert mirrored["y"].value > 0.1
+    assert hue["x"].value - mirrored["x"].value > 0.03
+    assert mirrored["y"].value - mirrored["x"].value > 0.1
