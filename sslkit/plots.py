@@ -176,35 +176,42 @@ def training(
 
     panels: {title: key of the rows}. references: {name: value}, drawn in the first panel. A run may have no rows yet.
     """
-    fig, axes = _page(9.6, 2.3, len(panels) + (spectra is not None), 3)
-    said, last = {name: [] for name in runs}, 1
-    for ax, (title, key) in zip(axes, panels.items()):
+    fig, axes = _page(9.6, 2.3 if len(runs) == 1 else 2.5, len(panels) + (spectra is not None), 3)
+    tracks, said = {}, {name: [] for name in runs}
+    for title, key in panels.items():
         for i, (name, rows) in enumerate(runs.items()):
-            points = [(row["step"], row[key]) for row in rows if np.isfinite(row.get(key, np.nan))]
-            if points:
+            if points := [(row["step"], row[key]) for row in rows if np.isfinite(row.get(key, np.nan))]:
                 x, y = zip(*points)
-                ax.plot(x, y, label=f"{y[-1]:.3g}", markevery=1 if len(y) < 20 else [-1], **_series(i))
-                said[name].append(f"{title} {y[0]:.3g} to {y[-1]:.3g}")
-                last = max(last, x[-1])
-        ax.set_xlabel("step")
-        _label_ends(ax, title, (references or {}) if key == next(iter(panels.values())) else {})
-    for ax in axes[: len(panels)]:
-        ax.set_xlim(0, last)
-        if not any(said.values()):  # scales of nothing would mean nothing
-            ax.set(xticks=[], yticks=[] if not ax.lines else ax.get_yticks()[1:-1])
+                tracks[title, i] = x, y
+                change = f"{y[0]:.3g} to {y[-1]:.3g}" if len(runs) == 1 else f"{y[-1]:.3g}"
+                said[name] += [f"{title} {change}"]
+    last = max([x[-1] for x, _ in tracks.values()], default=1)
+    for number, (ax, title) in enumerate(zip(axes, panels)):
+        heading = title
+        for (_, i), (x, y) in ((which, track) for which, track in tracks.items() if which[0] == title):
+            at_the_end = x[-1] == last or len(runs) > 1  # a label stands at the right edge
+            heading = title if at_the_end else f"{title}: {y[-1]:.3g}"
+            label = f"{y[-1]:.3g}" if at_the_end else ""
+            ax.plot(x, y, label=label, markevery=1 if len(y) < 20 else [-1], **_series(i))
+        ax.set(xlabel="step", xlim=(0, max(1, last)))
+        _label_ends(ax, heading, {} if number else references or {})
+        if not tracks:  # scales of nothing would mean nothing
+            ax.set(xticks=[], yticks=ax.get_yticks()[1:-1] if ax.lines else [])
     if spectra is not None:
+        ax, length = axes[-1], 2
         for i, (name, s) in enumerate(spectra.items()):
             s = np.sort(_array(name, s, 1))[::-1]
-            shown = (s / s[0].clip(1e-30)).clip(1e-7)
-            label = name if len(spectra) < 3 else ""
-            axes[-1].plot(np.arange(1, len(s) + 1), shown, label=label, **_series(i) | {"marker": ""})
+            length, shown = max(length, len(s)), (s / s[0].clip(1e-30)).clip(1e-7)
+            ax.plot(
+                np.arange(1, len(s) + 1), shown, label=name if len(spectra) < 3 else "", **_series(i) | {"marker": ""}
+            )
+        ax.set(xlabel="direction", xlim=(1, length))
         if spectra:
-            axes[-1].set(yscale="log", ylim=(None, 1))
-            axes[-1].yaxis.set_major_formatter("{x:g}")
+            ax.set(yscale="log", ylim=(None, 1))
+            ax.yaxis.set_major_formatter("{x:g}")
         else:
-            axes[-1].set(xticks=[], yticks=[])
-        axes[-1].set_xlabel("direction")
-        _label_ends(axes[-1], "spectrum: singular value / largest", {})
+            ax.set(xticks=[], yticks=[])
+        _label_ends(ax, "spectrum: singular value / largest", {})
     if len(runs) > 1:
         from matplotlib.lines import Line2D
 

@@ -164,17 +164,17 @@ class CollapseSwitchboard(Lab):
             return ""
         name, off, steps, seed = self._shown
         whole = self.runs.get((name, (), steps, seed))
-        last, lost = run["rows"][-1], []
-        said = f"{run['label']}: {run['verdict']}"
         if not off:
-            return said
+            return f"{run['label']}: {run['verdict']}"
         if not (whole and whole["done"]):
-            return f"{said} Train it with all its guards to compare."
-        rank, std = whole["rows"][-1]["rankme"], whole["rows"][-1]["std"]
-        lost += ["has fallen into fewer directions"] if last["rankme"] < 0.6 * rank else []
-        lost += ["has shrunk"] if last["std"] < 0.6 * std else []
-        ending = f"without this it {' and '.join(lost)}" if lost else f"{steps} steps show no collapse without this"
-        return f"{said} With all its guards: spread {std:.2f}, {rank:.1f} directions; {ending}."
+            return f"{run['label']}: {run['verdict']} Train it with all its guards to compare."
+        # Beside the complete run; its fixed thresholds would make `evaluation.collapse` wait for longer.
+        last, full = run["rows"][-1], whole["rows"][-1]
+        lost = ["has fallen into fewer directions"] if last["rankme"] < 0.6 * full["rankme"] else []
+        lost += ["has shrunk"] if last["std"] < 0.6 * full["std"] else []
+        ending = f"it {' and '.join(lost)}" if lost else "no collapse shows"
+        numbers = [f"spread {row['std']:.2f} of 1, {row['rankme']:.1f} of {HEAD[1]} directions" for row in (last, full)]
+        return f"{run['label']}: {ending} ({numbers[0]}; with all its guards {numbers[1]})."
 
     @property
     def summary(self) -> str:
@@ -235,13 +235,33 @@ class CollapseSwitchboard(Lab):
             for name, title in SWITCHES.items()
         }
         options = [(title, name) for name, title in METHODS.items()]
-        buttons = {name: Button(description=name.capitalize()) for name in ("train", "stop", "clear")}
+        narrow = Layout(width="100px")
+        buttons = {name: Button(description=name.capitalize(), layout=narrow) for name in ("train", "stop", "clear")}
         return {
-            "method": Dropdown(options=options, description="method", style=wide, layout=Layout(width="200px")),
+            "method": Dropdown(
+                options=options,
+                description="method",
+                style=wide,
+                layout=Layout(width="200px", margin="2px 16px 2px 2px"),
+            ),
             **boxes,
-            "steps": BoundedIntText(min=10, max=1000, step=10, description="steps", layout=Layout(width="160px")),
+            "steps": BoundedIntText(
+                min=10,
+                max=1000,
+                step=10,
+                description="steps",
+                style=wide,
+                layout=Layout(width="120px", margin="2px 16px 2px 2px"),
+            ),
             **buttons,
         }
+
+    def _arrange(self) -> list:
+        from ipywidgets import HBox, Layout
+
+        rows = (("method", *SWITCHES), ("steps", "train", "stop", "clear"))
+        wrap = Layout(flex_flow="row wrap", overflow="visible")
+        return [HBox([self.controls[name] for name in row], layout=wrap) for row in rows]
 
     def _refresh(self) -> None:
         with self._lock:
