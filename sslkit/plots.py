@@ -15,6 +15,7 @@ from functools import partial, wraps
 from html import escape
 from io import BytesIO
 from itertools import combinations
+from threading import RLock
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ COLOURS = {
 }
 TONES = {"light": ("#ffffff", "#1f2328", "#646b75", "RdBu_r"), "dark": ("#16181d", "#e8eaed", "#9aa2ad", "berlin")}
 MARKERS = "o^sD"
+DRAWING = RLock()  # matplotlib's style is global, and labs draw in threads of their own
 GAP = 0.25  # between a picture and what belongs to it, in pictures
 MEANINGS = {
     "collapsed": "all embeddings equal",
@@ -53,6 +55,13 @@ def html(figure, *, dpi: int = 110) -> str:
     image = f'<img style="width: 100%" alt="{escape(figure.alt)}" src="{source}">'
     caption = f"<figcaption>{escape(figure.caption)}</figcaption>"
     return f'<figure style="margin: 0; max-width: {figure.get_figwidth():.2f}in">{image}{caption}</figure>'
+
+
+def _save(savefig, *args, **options) -> None:
+    from matplotlib import style
+
+    with DRAWING, style.context("default"):
+        savefig(*args, **options)
 
 
 def _display(figure) -> None:
@@ -80,11 +89,11 @@ def _figure(draw):
             "lines.dashed_pattern": (5, 3.5), "legend.frameon": False, "axes.prop_cycle": cycler(color=COLOURS[theme]),
             "image.cmap": shades, "image.interpolation": "nearest",
         }  # fmt: skip
-        with style.context(["default", look]):
+        with DRAWING, style.context(["default", look]):
             figure, figure.caption, figure.alt = draw(*args, **options)
             figure.draw_without_rendering()  # ticks and places are made at the last moment: now, and for good
             figure.set_layout_engine("none")
-        figure.savefig = style.context("default")(figure.savefig)
+        figure.savefig = partial(_save, figure.savefig)
         figure._repr_html_, figure._ipython_display_ = partial(html, figure), partial(_display, figure)
         return figure
 
@@ -153,6 +162,105 @@ def loss_curve(rows: Sequence[Mapping], references: Mapping[str, float] | None =
     lines = [f"{n} {value:.3g}" + f" ({MEANINGS.get(n)})" * (n in MEANINGS) for n, value in references.items()]
     caption = f"In {last:,.0f} steps: {', '.join(said)}." + f" Dashed: {', '.join(lines)}." * bool(lines)
     return fig, caption, f"Line plots over the steps of training: {', '.join(tracks)}."
+
+
+@_figure
+def training(
+    runs: Mapping[str, Sequence[Mapping]],
+    panels: Mapping[str, str],
+    *,
+    references: Mapping[str, float] | None = None,
+    spectra: Mapping[str, torch.Tensor] | None = None,
+):
+    """Numbers over the steps of one or more runs, {name: rows}, and the spectra of their features in the last panel.
+
+    panels: {title: key of the rows}. references: {name: value}, drawn in the first panel. A run may have no rows yet.
+    """
+    fig, axes = _page(9.6, 2.3 if len(runs) == 1 else 2.5, len(panels) + (spectra is not None), 3)
+    tracks, said = {}, {name: [] for name in runs}
+    for title, key in panels.items():
+        for i, (name, rows) in enumerate(runs.items()):
+            if points := [(row["step"], row[key]) for row in rows if np.isfinite(row.get(key, np.nan))]:
+                x, y = zip(*points)
+                tracks[title, i] = x, y
+                change = f"{y[0]:.3g} to {y[-1]:.3g}" if len(runs) == 1 else f"{y[-1]:.3g}"
+                said[name] += [f"{title} {change}"]
+    last = max([x[-1] for x, _ in tracks.values()], default=1)
+    for number, (ax, title) in enumerate(zip(axes, panels)):
+        heading = title
+        for (_, i), (x, y) in ((which, track) for which, track in tracks.items() if which[0] == title):
+            at_the_end = x[-1] == last or len(runs) > 1  # a label stands at the right edge
+            heading = title if at_the_end else f"{title}: {y[-1]:.3g}"
+            label = f"{y[-1]:.3g}" if at_the_end else ""
+            ax.plot(x, y, label=label, markevery=1 if len(y) < 20 else [-1], **_series(i))
+        ax.set(xlabel="step", xlim=(0, max(1, last)))
+        _label_ends(ax, heading, {} if number else references or {})
+        if not tracks:  # scales of nothing would mean nothing
+            ax.set(xticks=[], yticks=ax.get_yticks()[1:-1] if ax.lines else [])
+    if spectra is not None:
+        ax, length = axes[-1], 2
+        for i, (name, s) in enumerate(spectra.items()):
+            s = np.sort(_array(name, s, 1))[::-1]
+            length, shown = max(length, len(s)), (s / s[0].clip(1e-30)).clip(1e-7)
+            ax.plot(
+                np.arange(1, len(s) + 1), shown, label=name if len(spectra) < 3 else "", **_series(i) | {"marker": ""}
+            )
+        ax.set(xlabel="direction", xlim=(1, length))
+        if spectra:
+            ax.set(yscale="log", ylim=(None, 1))
+            ax.yaxis.set_major_formatter("{x:g}")
+        else:
+            ax.set(xticks=[], yticks=[])
+        _label_ends(ax, "spectrum: singular value / largest", {})
+    if len(runs) > 1:
+        from matplotlib.lines import Line2D
+
+        marks = [Line2D([], [], **_series(i)) for i in range(len(runs))]
+        fig.legend(marks, list(runs), loc="outside upper center", ncols=3 if max(map(len, runs)) < 36 else 2)
+    lines = [f"{n} {value:.3g}" + f" ({MEANINGS.get(n)})" * (n in MEANINGS) for n, value in (references or {}).items()]
+    caption = (
+        " ".join(f"{name}: {', '.join(words)}." for name, words in said.items() if words) or "No step is done yet."
+    )
+    caption += f" Dashed: {', '.join(lines)}." * bool(lines)
+    return (
+        fig,
+        caption,
+        f"Line plots over the steps of training: {', '.join(panels)}" + ", and spectra." * bool(spectra),
+    )
+
+
+@_figure
+def factor_matrix(matrix: Mapping[str, Mapping], columns: Mapping[str, str]):
+    """What survives: a number in each cell, {row: {factor: Score}}; a row without scores stays empty.
+
+    columns: {factor: its title}. Scores are R2 or accuracy, from 0 (dark) to 1 (bright).
+    """
+    values = np.array([[float(scores.get(f, np.nan)) for f in columns] for scores in matrix.values()])
+    fig, [ax] = _page(8, 0.9 + 0.36 * len(matrix), min(1, values.size))
+    drawn = ax.imshow(values.clip(0, 1), cmap="cividis", vmin=0, vmax=1, aspect="auto")
+    bar = fig.colorbar(drawn, ax=ax, pad=0.02, ticks=[0, 1], aspect=12)
+    bar.ax.set_yticklabels(["0: lost", "1: kept"])
+    bar.outline.set_visible(False)
+    for (row, column), value in np.ndenumerate(values):
+        known = np.isfinite(value)
+        red, green, blue, _ = drawn.cmap(drawn.norm(np.clip(np.nan_to_num(value), 0, 1)))
+        luminance = np.dot([0.2126, 0.7152, 0.0722], np.power([red, green, blue], 2.2))
+        colour = ("black" if luminance > 0.18 else "white") if known else _colour("grey")
+        ax.text(column, row, f"{value:z.2f}" if known else "·", ha="center", va="center", color=colour)
+    ax.set_xticks(range(len(columns)), columns.values())
+    ax.set_yticks(range(len(matrix)), list(matrix))
+    ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+    ax.tick_params(axis="y", colors=_colour("ink"))
+    ax.spines[:].set_visible(False)
+    said = [
+        f"{name}: {_list({f: scores[f] for f in columns if f in scores})}." for name, scores in matrix.items() if scores
+    ]
+    caption = "How well each factor can be read from the representation by a linear probe. " + " ".join(said)
+    return (
+        fig,
+        caption.strip(),
+        f"Heat map of {len(matrix)} sets of views by {len(columns)} factors, a number in each cell.",
+    )
 
 
 @_figure
@@ -500,6 +608,8 @@ def _label_ends(ax, title: str, references: Mapping[str, float]):
     for name, value in references.items():
         ax.axhline(value, label=f"{name} {value:.3g}", color=_colour("grey"), linewidth=0.8, linestyle="--")
     lines, texts = ax.get_legend_handles_labels()
+    if not texts:
+        return
     lines = [getattr(line, "lines", [line])[0] for line in lines]  # of an error bar, the line
     ax.autoscale_view()
     height = ax.get_position().height * ax.figure.get_figheight() * 72  # in points, as the size of letters

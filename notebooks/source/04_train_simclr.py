@@ -25,7 +25,7 @@ import torch
 from IPython.display import Markdown, display
 
 import sslkit
-from sslkit import evaluation, losses, plots, recipes, seeds, train
+from sslkit import evaluation, losses, plots, recipes, seeds, train, widgets
 from sslkit.augment import Policy
 from sslkit.exercises import check, find
 from sslkit.schedules import warmup_cosine
@@ -292,6 +292,15 @@ folder.cleanup()
 # these have changed, the package warns you. And if you change an option, it does not go on at all: the folder then
 # holds another run.
 #
+# Now with buttons. Press *Start*, run another cell while it trains, press *Stop*, then *Resume*. The training has a thread
+# of its own, so the notebook stays usable. *Pairs found* asks the question of the loss in plain words: of how many views is
+# the partner the most similar of all? Afterwards `dashboard.run` is a run as any other.
+
+# %%
+dashboard = widgets.Dashboard("simclr", data, steps=200, **short | {"marks": 8})  # try: "vicreg"
+dashboard
+
+# %% [markdown]
 # ## 5. A finished run and its history (12 minutes)
 #
 # The next line asks for 600 steps. It has been run before, with this same code, and its folder comes with the course, so

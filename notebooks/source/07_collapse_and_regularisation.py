@@ -29,7 +29,7 @@ from IPython.display import Markdown, display
 from torch import nn
 
 import sslkit
-from sslkit import augment, evaluation, losses, methods, nets, plots, recipes
+from sslkit import augment, evaluation, losses, methods, nets, plots, recipes, widgets
 from sslkit.exercises import check
 
 torch.set_printoptions(precision=2, sci_mode=False, linewidth=100)
@@ -495,6 +495,14 @@ plots.spectrum(shown)
 # the kNN overlap, so this table does not show which row would win in the end. A healthy spectrum is *necessary*
 # for a good representation. It is not *enough*, as the row without invariance shows.
 #
+# Now take guards away yourself. The panel has five methods. Choose one, train it complete, take a guard away, train again:
+# the runs stay beside each other. (SimSiam and BYOL belong to notebook 08. Write down which curve will fall before you
+# press the button.)
+
+# %%
+widgets.CollapseSwitchboard()
+
+# %% [markdown]
 # ## 6. What a weight penalty does, and what not (12 minutes)
 #
 # The article on which this kit is founded prevents bad solutions in another way. It adds a penalty on the size

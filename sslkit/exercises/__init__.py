@@ -22,6 +22,7 @@ NOTEBOOKS = {
     "06": "_06_linear_probing",
     "07": "_07_collapse_and_regularisation",
     "08": "_08_without_negatives",
+    "09": "_09_what_views_teach",
     "10": "_10_generative_roots",
 }
 IDS = tuple(number + letter for number in NOTEBOOKS for letter in "ab")

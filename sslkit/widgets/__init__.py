@@ -1,13 +1,16 @@
-"""Labs for notebooks: each is a state model that also works without a browser, and a thin view.
+"""Things to look at and to play with in a notebook: each is one class that shows itself, and works without a browser.
 
-from sslkit import widgets
+    from sslkit import widgets
 
-widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
+    widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
 """
 
+from sslkit.widgets._dashboard import Dashboard
 from sslkit.widgets._honesty import HonestyPanel
+from sslkit.widgets._invariance import InvarianceMatrix
 from sslkit.widgets._loss import LossLab
 from sslkit.widgets._predict import Predict
+from sslkit.widgets._switchboard import CollapseSwitchboard
 from sslkit.widgets._views import ViewsPlayground
 
-__all__ = ["HonestyPanel", "LossLab", "Predict", "ViewsPlayground"]
+__all__ = ["CollapseSwitchboard", "Dashboard", "HonestyPanel", "InvarianceMatrix", "LossLab", "Predict", "ViewsPlayground"]
