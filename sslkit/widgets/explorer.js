@@ -1,0 +1,745 @@
+// The embedding explorer: a map of pictures that can be asked. One module, two faces: `render` is what anywidget calls in
+// a notebook; in a page, every <script type="application/json" data-explorer> becomes one. The only state is the model's:
+// controls set it, and its changes are what is drawn. Text from the data is only ever put in as text.
+
+const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
+const UNKNOWN = 65535;
+const MARKS = "●▲■◆"; // the mark changes from the eleventh class on, as in plots.py
+const TRAVEL = 600; // milliseconds from one map to another
+const HELP = "Drag to move, Ctrl and wheel to zoom, click to select, Shift to add, Shift and drag to draw a lasso. " +
+  "Keyboard: arrows go from picture to picture, Enter selects, Escape clears, + and - zoom, 0 shows all.";
+let count = 0;
+
+/** An element; children that are strings become text, never HTML. */
+function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(key, value);
+    else if (value !== false) node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Bytes as they arrive, from the kernel as a view, in a page as base64, as numbers. */
+function numbers(value, Type) {
+  if (typeof value === "string") value = Uint8Array.from(atob(value), (c) => c.charCodeAt(0));
+  if (!ArrayBuffer.isView(value)) return new Type(value ?? 0);
+  return new Type(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
+}
+
+const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+const mix = (a, b, share) => a.map((v, i) => Math.round(v + (b[i] - v) * share));
+const pixel = ([r, g, b]) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
+const css = (c) => `rgb(${c.join(" ")})`;
+const plural = (n) => `${n.toLocaleString("en")} picture${n === 1 ? "" : "s"}`;
+const short = (text) => (text.length > 80 ? text.slice(0, 79) + "…" : text);
+
+function viridis(t) {
+  const at = t * (VIRIDIS.length - 1), i = Math.min(VIRIDIS.length - 2, Math.floor(at));
+  return mix(rgb(VIRIDIS[i]), rgb(VIRIDIS[i + 1]), at - i);
+}
+
+/** How far a pixel is outside a mark: disc, triangle, square, diamond. */
+function outside(x, y, r, mark) {
+  if (mark === 1) return Math.max(y - 0.6 * r, 0.87 * Math.abs(x) - 0.5 * y - 0.6 * r);
+  if (mark === 2) return Math.max(Math.abs(x), Math.abs(y)) - 0.85 * r;
+  if (mark === 3) return (Math.abs(x) + Math.abs(y)) * 0.71 - 0.85 * r;
+  return Math.hypot(x, y) - r;
+}
+
+/** A mark as pixels: where they lie and how much of each is covered (0 to 256), for 16 places of its middle in a pixel. */
+function stamp(radius, mark, width) {
+  const reach = Math.ceil(radius + 1);
+  const places = Array.from({ length: 16 }, (_, place) => {
+    const offsets = [], covers = [];
+    for (let y = -reach; y <= reach; y++) for (let x = -reach; x <= reach; x++) {
+      const cover = Math.min(1, 0.5 - outside(x - (place % 4) / 4, y - (place >> 2) / 4, radius, mark));
+      if (cover > 0.03) offsets.push(y * width + x), covers.push(Math.round(256 * cover));
+    }
+    return [Int32Array.from(offsets), Int32Array.from(covers)];
+  });
+  return { reach, places };
+}
+
+/** The model of a page without a kernel: the same four methods. */
+class Local {
+  constructor(values) { this.values = values; this.listeners = {}; }
+  get(name) { return this.values[name]; }
+  set(name, value) {
+    if (this.values[name] === value) return;
+    this.values[name] = value;
+    for (const listener of this.listeners[`change:${name}`] ?? []) listener();
+  }
+  on(event, listener) { (this.listeners[event] ??= []).push(listener); }
+  off() {}
+  save_changes() {}
+}
+
+class Explorer {
+  constructor(el, model) {
+    Object.assign(this, { model, id: `sslkit-explorer-${++count}`, view: { zoom: 1, x: 0.5, y: 0.5 }, hidden: new Set() });
+    const basis = model.get("basis");
+    Object.assign(this, { n: basis.n, steps: basis.steps, look: basis.look, sheet: basis.sheet, shown: [], stamps: {} });
+    this.at = new Float32Array(2 * this.n);
+    this.from = new Float32Array(2 * this.n);
+    this.selected = new Int32Array(0);
+    this.isSelected = new Uint8Array(this.n);
+    this.ink = new Uint32Array(this.n);
+    this.mark = new Uint8Array(this.n);
+    this.order = Uint32Array.from({ length: this.n }, (_, i) => i); // mixed, or the last class would cover the others
+    for (let i = this.n - 1, seed = 1; i > 0; i--) {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      const j = seed % (i + 1);
+      [this.order[i], this.order[j]] = [this.order[j], this.order[i]];
+    }
+    this.build(el);
+    this.listen();
+    this.readLayouts();
+    this.readColours();
+    this.readNeighbours();
+    this.readSelection();
+    this.go(false);
+    if (this.sheet.side) {
+      createImageBitmap(new Blob([numbers(this.sheet.data, Uint8Array)], { type: this.sheet.type })).then((bitmap) => {
+        this.bitmap = bitmap;
+        this.root.dataset.pictures = "ready";
+        this.choosePictures();
+        this.showSelection();
+      });
+    }
+  }
+
+  // ---- what stands on the page
+
+  build(el) {
+    const button = (control, text, name, click, more = {}) =>
+      h("button", { type: "button", "data-control": control, "aria-label": name, title: name, click, ...more }, text);
+    const toggle = (control, text, name, pressed) => button(control, text, name, (event) => {
+      this.press(event.currentTarget, event.currentTarget.getAttribute("aria-pressed") === "false");
+      this.choosePictures();
+    }, { "aria-pressed": `${pressed}` });
+    const choice = (control) => h("select", { "data-control": control, change: (e) => this.set(control, e.target.value) });
+    this.layoutChoice = choice("layout");
+    this.colourChoice = choice("colour");
+    this.search = h("input", { type: "search", "data-control": "search", placeholder: "search a label", maxlength: 200,
+      "aria-label": "Select by label", input: () => this.find(this.search.value) });
+    this.lassoButton = toggle("lasso", "Lasso", "Draw a lasso around pictures", false);
+    this.pictureButton = toggle("pictures", "Pictures", "Show pictures on the map", this.n < 12000);
+    this.pictureButton.hidden = !this.sheet.side;
+    this.canvas = h("canvas", { tabindex: 0, role: "application", "data-control": "map", "aria-describedby": `${this.id}-help`,
+      "aria-label": `Map of ${plural(this.n)}` });
+    this.card = h("div", { class: "card", hidden: true });
+    this.stage = h("div", { class: "stage" }, this.canvas, this.card, h("div", { class: "zoom" },
+      button("zoom-in", "+", "Zoom in", () => this.zoom(1.5)), button("zoom-out", "−", "Zoom out", () => this.zoom(1 / 1.5)),
+      button("reset", "⤢", "Show the whole map", () => this.reset())));
+    this.play = button("play", "▶ Play", "Play the training", () => this.toggleplay(), { "aria-pressed": "false" });
+    this.slider = h("input", { type: "range", min: 0, max: 0, step: 1, "data-control": "epoch", "aria-label": "Moment of the training",
+      input: () => { this.stop(); this.set("epoch", Number(this.slider.value)); } });
+    this.moment = h("output");
+    this.time = h("div", { class: "time" }, this.play, this.slider, this.moment);
+    this.measures = h("span", { class: "measures" });
+    this.work = h("span", { class: "work" });
+    this.said = h("p", { role: "status" });
+    this.legend = h("div", { class: "legend", role: "group", "aria-label": "Legend: press a class to hide or show it" });
+    this.title = h("h4", {}, "Selection");
+    this.counts = h("ul", { class: "counts" });
+    this.grid = h("canvas", { class: "grid", role: "img", "aria-label": "Pictures of the selection", hidden: true });
+    this.clear = button("clear", "Clear", "Clear the selection", () => this.select([]));
+    this.csv = button("save-csv", "CSV", "Save the selection as CSV", () => this.saveTable());
+    const page = button("save-page", "Page", "Save all as one offline page", () => this.model.send({ what: "page" }));
+    page.hidden = !this.model.send;
+    this.root = h("div", { class: "sslkit-explorer", role: "group", "aria-label": "Embedding explorer" },
+      h("div", { class: "bar" }, h("label", {}, "Map ", this.layoutChoice), h("label", {}, "Colour ", this.colourChoice),
+        this.search, this.lassoButton, this.pictureButton,
+        h("span", { class: "save" }, "Save ", button("save-png", "PNG", "Save the map as a picture", () => this.savePicture()), this.csv, page)),
+      h("div", { class: "body" },
+        h("div", { class: "main" }, this.stage, this.time, h("p", { class: "below" }, this.measures, this.work)),
+        h("div", { class: "side" }, this.legend, h("div", { class: "head" }, this.title, this.clear), this.said, this.counts, this.grid)),
+      h("p", { class: "help", id: `${this.id}-help` }, HELP));
+    el.append(this.root);
+    this.context = this.canvas.getContext("2d");
+  }
+
+  press(button, pressed) { button.setAttribute("aria-pressed", `${pressed}`); }
+  isPressed(button) { return button.getAttribute("aria-pressed") === "true"; }
+
+  listen() {
+    const redraw = { layouts: () => this.readLayouts(), layout: () => this.go(), epoch: () => this.go(), colours: () => this.readColours(),
+      colour: () => this.changeColour(), neighbours: () => this.readNeighbours(), selected_bytes: () => this.readSelection(),
+      hovered: () => this.showCard(), picture: () => this.showLarge(), status: () => this.work.replaceChildren(this.model.get("status")) };
+    for (const [name, act] of Object.entries(redraw)) this.model.on(`change:${name}`, act);
+    this.work.replaceChildren(this.model.get("status") ?? "");
+    const message = ({ name }, [data]) => this.download(name, new Blob([data], { type: "text/html" }));
+    this.model.on("msg:custom", message);
+    const on = (type, act, options) => this.canvas.addEventListener(type, act, options);
+    on("pointerdown", (e) => this.down(e));
+    on("pointermove", (e) => this.move(e));
+    on("pointerup", (e) => this.up(e));
+    on("pointercancel", () => { this.drag = this.path = null; this.ask(); });
+    on("pointerleave", () => this.drag || this.set("hovered", -1));
+    on("keydown", (e) => this.key(e));
+    on("wheel", (e) => {
+      if (!e.ctrlKey && document.activeElement !== this.canvas) return; // the page scrolls over a map that is not in use
+      e.preventDefault();
+      this.zoom(Math.exp(-e.deltaY / 400), ...this.place(e));
+    }, { passive: false });
+    this.resize = new ResizeObserver(() => this.fit());
+    this.resize.observe(this.stage);
+    this.theme = new MutationObserver(() => [0, 300, 1500].map((wait) => setTimeout(() => this.ask(), wait)));
+    this.theme.observe(document.body, { attributes: true });
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.scheme.onchange = () => this.ask();
+    this.forget = () => {
+      for (const [name, act] of Object.entries(redraw)) this.model.off(`change:${name}`, act);
+      this.model.off("msg:custom", message);
+      this.resize.disconnect();
+      this.theme.disconnect();
+      this.stop();
+    };
+  }
+
+  set(name, value) {
+    if (this.model.get(name) === value) return;
+    this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  // ---- what the model says
+
+  options(select, names, chosen) {
+    if (select.options.length !== names.length) select.replaceChildren(...names.map((name) => h("option", { value: name }, short(name))));
+    select.value = chosen;
+  }
+
+  readLayouts() {
+    this.layouts = {};
+    for (const [name, one] of Object.entries(this.model.get("layouts"))) this.layouts[name] = { ...one, xy: numbers(one.xy, Uint16Array) };
+    this.showMap();
+  }
+
+  get layout() { return this.layouts[this.model.get("layout")] ?? Object.values(this.layouts)[0]; }
+  get epoch() { return Math.min(this.model.get("epoch"), this.layout.epochs - 1); }
+
+  showMap() {
+    const name = this.model.get("layout"), { epochs, measures } = this.layout, last = this.epoch === epochs - 1;
+    this.options(this.layoutChoice, Object.keys(this.layouts), name);
+    this.time.hidden = epochs < 2;
+    this.slider.max = epochs - 1;
+    this.slider.value = this.epoch;
+    const moment = `step ${this.steps[this.epoch]?.toLocaleString("en")}`;
+    this.moment.replaceChildren(epochs > 1 ? moment : "");
+    this.slider.setAttribute("aria-valuetext", moment);
+    const said = Object.entries(measures).map(([key, value]) => `${key} ${value.toFixed(2)}`).join(", ");
+    this.measures.replaceChildren(last ? said : "");
+    Object.assign(this.root.dataset, { epoch: this.epoch, layout: name });
+  }
+
+  /** Move every point from where it is now to where the model says: whatever came before, this is where it ends. */
+  go(smooth = true) {
+    this.showMap();
+    this.from.set(this.at);
+    this.goal = this.layout.xy.subarray(2 * this.n * this.epoch, 2 * this.n * (this.epoch + 1));
+    this.travel = smooth && !matchMedia("(prefers-reduced-motion: reduce)").matches ? TRAVEL : 0;
+    this.started = null;
+    this.root.dataset.state = "moving";
+    if (this.model.get("colour") === "trustworthiness") this.recolour();
+    this.ask();
+  }
+
+  readColours() {
+    const { colours, trust } = this.model.get("colours");
+    const read = (all) => Object.fromEntries(Object.entries(all).map(([name, one]) => [name, { ...one, values: numbers(one.values, Uint16Array) }]));
+    this.colours = read(colours);
+    this.trust = read(trust);
+    this.names = this.colours.label?.names ?? [];
+    this.search.hidden = !this.names.length;
+    const names = Object.keys(this.colours).concat(Object.keys(this.trust).length ? "trustworthiness" : []);
+    this.options(this.colourChoice, names.length ? names : ["none"], this.model.get("colour"));
+    this.changeColour(false);
+  }
+
+  get colour() {
+    const name = this.model.get("colour");
+    return name === "trustworthiness" ? this.trust[this.model.get("layout")] : this.colours[name];
+  }
+
+  changeColour(other = true) {
+    if (other) this.hidden.clear();
+    this.colourChoice.value = this.model.get("colour");
+    this.showLegend();
+    this.recolour();
+    this.ask();
+  }
+
+  readNeighbours() {
+    const { k, index } = this.model.get("neighbours");
+    this.near = { k, index: numbers(index, Uint32Array) };
+    this.showCard();
+  }
+
+  readSelection() {
+    this.selected = numbers(this.model.get("selected_bytes"), Int32Array);
+    this.isSelected.fill(0);
+    for (const i of this.selected) this.isSelected[i] = 1;
+    this.root.dataset.selected = this.selected.length;
+    this.recolour();
+    this.showSelection();
+    this.ask();
+  }
+
+  select(ids, add = false) {
+    if (add) ids = [...new Set([...this.selected, ...ids])];
+    this.model.set("selected_bytes", new DataView(Int32Array.from(ids).sort().buffer));
+    this.model.save_changes();
+  }
+
+  labelOf(i) {
+    const label = this.colours.label?.values[i] ?? UNKNOWN;
+    return label === UNKNOWN ? "" : this.names[label];
+  }
+
+  // ---- colours
+
+  recolour() {
+    const seen = getComputedStyle(this.root).backgroundColor, paper = seen.match(/[\d.]+/g).slice(0, 3).map(Number);
+    Object.assign(this, { seen, paper, dark: 0.3 * paper[0] + 0.59 * paper[1] + 0.11 * paper[2] < 128 });
+    this.root.dataset.theme = this.dark ? "dark" : "light";
+    if (getComputedStyle(document.body).getPropertyValue("--jp-layout-color0")) this.root.style.colorScheme = this.root.dataset.theme;
+    this.palette = this.look[this.dark ? "dark" : "light"].colours.map(rgb);
+    const colour = this.colour, dim = this.selected.length > 0;
+    this.tint = Array.from({ length: this.n });
+    this.visible = new Uint8Array(this.n).fill(1);
+    const grey = [140, 145, 152], scale = VIRIDIS.length && Array.from({ length: 256 }, (_, i) => viridis(i / 255));
+    for (let i = 0; i < this.n; i++) {
+      const value = colour ? colour.values[i] : UNKNOWN;
+      const classes = colour?.kind === "class" && value !== UNKNOWN;
+      const tint = classes ? this.palette[value % 10] : value === UNKNOWN ? grey : scale[Math.round((value / 65534) * 255)];
+      this.tint[i] = tint;
+      this.mark[i] = classes ? Math.floor(value / 10) % 4 : 0;
+      this.visible[i] = !(classes && this.hidden.has(value));
+      this.ink[i] = pixel(dim && !this.isSelected[i] ? mix(tint, paper, 0.78) : tint);
+    }
+    for (const button of this.legend.querySelectorAll("[data-class] > .mark"))
+      button.style.color = css(this.palette[button.parentNode.dataset.class % 10]);
+  }
+
+  showLegend() {
+    const colour = this.colour;
+    if (!colour) return this.legend.replaceChildren();
+    if (colour.kind === "value") {
+      const say = (value) => Number(value.toPrecision(3)).toString();
+      const bar = h("div", { class: "ramp" });
+      bar.style.background = `linear-gradient(to right, ${VIRIDIS})`;
+      return this.legend.replaceChildren(bar, h("div", { class: "ends" }, h("span", {}, say(colour.low)), h("span", {}, say(colour.high))));
+    }
+    const counts = new Uint32Array(colour.names.length);
+    for (const value of colour.values) if (value !== UNKNOWN) counts[value]++;
+    this.legend.replaceChildren(...colour.names.flatMap((name, c) => counts[c] ? [h("button", { type: "button", "data-control": "legend",
+      "data-class": c, "aria-pressed": `${!this.hidden.has(c)}`, click: (e) => this.filter(c, e.currentTarget) },
+      h("span", { class: "mark", "aria-hidden": "true" }, MARKS[Math.floor(c / 10) % 4]), h("bdi", {}, short(name)),
+      h("span", { class: "count" }, counts[c].toLocaleString("en")))] : []));
+  }
+
+  filter(c, button) {
+    if (!this.hidden.delete(c)) this.hidden.add(c);
+    this.press(button, !this.hidden.has(c));
+    this.recolour();
+    this.choosePictures();
+  }
+
+  // ---- where things are
+
+  fit() {
+    const ratio = Math.min(2, devicePixelRatio || 1), { clientWidth, clientHeight } = this.stage;
+    if (!clientWidth) return;
+    Object.assign(this, { ratio, width: Math.round(clientWidth * ratio), height: Math.round(clientHeight * ratio), stamps: {} });
+    this.canvas.width = this.width;
+    this.canvas.height = this.height;
+    this.image = this.context.createImageData(this.width, this.height);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    this.choosePictures();
+    this.showSelection();
+  }
+
+  get scale() { return (Math.min(this.width, this.height) - 50 * this.ratio) * this.view.zoom; }
+  x(i) { return this.width / 2 + (this.at[2 * i] - this.view.x) * this.scale; }
+  y(i) { return this.height / 2 + (this.at[2 * i + 1] - this.view.y) * this.scale; }
+
+  /** Where an event happened, in pixels of the canvas. */
+  place(event) {
+    const box = this.canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) * this.ratio, (event.clientY - box.top) * this.ratio];
+  }
+
+  zoom(factor, x = this.width / 2, y = this.height / 2) {
+    const before = this.scale, { view } = this;
+    view.zoom = Math.min(200, Math.max(0.3, view.zoom * factor));
+    view.x += (x - this.width / 2) * (1 / before - 1 / this.scale);
+    view.y += (y - this.height / 2) * (1 / before - 1 / this.scale);
+    this.root.dataset.zoom = view.zoom.toFixed(2);
+    this.choosePictures();
+  }
+
+  reset() {
+    this.view = { zoom: 1, x: 0.5, y: 0.5 };
+    this.zoom(1);
+  }
+
+  /** The visible point nearest to a place, or -1. All are asked: for 50,000 points that takes a tenth of a millisecond. */
+  pick(x, y, within = 12 * this.ratio) {
+    const { scale, at, visible } = this, px = (x - this.width / 2) / scale + this.view.x, py = (y - this.height / 2) / scale + this.view.y;
+    let best = -1, least = (within / scale) ** 2;
+    for (let i = 0; i < this.n; i++) {
+      const d = (at[2 * i] - px) ** 2 + (at[2 * i + 1] - py) ** 2;
+      if (d < least && visible[i]) (least = d), (best = i);
+    }
+    return best;
+  }
+
+  // ---- drawing
+
+  ask() { this.pending ??= requestAnimationFrame((now) => { this.pending = null; this.frame(now); }); }
+
+  frame(now) {
+    if (this.root.dataset.state === "moving") {
+      this.started ??= now;
+      const t = this.travel ? Math.min(1, (now - this.started) / this.travel) : 1, share = 1 - (1 - t) ** 3;
+      for (let i = 0; i < this.at.length; i++) this.at[i] = this.from[i] + (this.goal[i] / 65535 - this.from[i]) * share;
+      if (t < 1) this.ask();
+      else {
+        this.root.dataset.state = "idle";
+        this.choosePictures();
+      }
+    }
+    if (!this.pixels) return;
+    if (getComputedStyle(this.root).backgroundColor !== this.seen) this.recolour();
+    this.paint();
+    this.overlay();
+    if (this.card.style.transform && !this.card.hidden) this.placeCard();
+  }
+
+  dot(x, y, { reach, places }, colour) {
+    const px = Math.floor(x), py = Math.floor(y), { pixels, width } = this;
+    if (px < reach || py < reach || px >= width - reach || py >= this.height - reach) return;
+    const [offsets, covers] = places[(Math.floor((y - py) * 4) << 2) | Math.floor((x - px) * 4)], start = py * width + px;
+    const r = colour & 255, g = (colour >> 8) & 255, b = (colour >> 16) & 255;
+    for (let j = 0; j < offsets.length; j++) {
+      const p = start + offsets[j], a = covers[j];
+      if (a >= 256) { pixels[p] = colour; continue; }
+      const old = pixels[p], r0 = old & 255, g0 = (old >> 8) & 255, b0 = (old >> 16) & 255;
+      pixels[p] = 0xff000000 | ((b0 + (((b - b0) * a) >> 8)) << 16) | ((g0 + (((g - g0) * a) >> 8)) << 8) | (r0 + (((r - r0) * a) >> 8));
+    }
+  }
+
+  marks(radius) {
+    const key = Math.round(radius * 4) / 4;
+    return (this.stamps[key] ??= [0, 1, 2, 3].map((mark) => stamp(key, mark, this.width)));
+  }
+
+  paint() {
+    const radius = this.ratio * Math.min(7, Math.min(5, 26 / this.n ** 0.27) * this.view.zoom ** 0.3);
+    const dots = this.marks(radius), halos = this.n <= 5000 && this.marks(radius + 0.8 * this.ratio), paper = pixel(this.paper);
+    this.pixels.fill(paper);
+    for (const chosen of this.selected.length ? [0, 1] : [0]) {
+      for (let j = 0; j < this.n; j++) {
+        const i = this.order[j];
+        if (!this.visible[i] || this.isSelected[i] !== chosen) continue;
+        const x = this.x(i), y = this.y(i);
+        if (halos) this.dot(x, y, halos[this.mark[i]], paper);
+        this.dot(x, y, dots[this.mark[i]], this.ink[i]);
+      }
+    }
+    this.context.putImageData(this.image, 0, 0);
+  }
+
+  /** Which points stand there as pictures: as many as fit without covering each other, always tried in the same order. */
+  choosePictures() {
+    this.shown = [];
+    const size = 30 * (this.ratio ?? 1), taken = new Map();
+    if (this.bitmap && this.pixels && this.isPressed(this.pictureButton)) for (const i of this.order) {
+      const x = this.x(i), y = this.y(i), column = Math.floor(x / size), row = Math.floor(y / size);
+      if (!this.visible[i] || x < 0 || y < 0 || x > this.width || y > this.height) continue;
+      let free = true;
+      for (let c = column - 1; c <= column + 1 && free; c++) for (let r = row - 1; r <= row + 1 && free; r++) {
+        const other = taken.get(c * 10000 + r);
+        free = other === undefined || Math.max(Math.abs(this.x(other) - x), Math.abs(this.y(other) - y)) > size;
+      }
+      if (free) taken.set(column * 10000 + row, i), this.shown.push(i);
+    }
+    this.ask();
+  }
+
+  /** Draw one picture of the sheet as a square. */
+  picture(context, i, x, y, size) {
+    const { side, columns } = this.sheet;
+    context.imageSmoothingEnabled = size < side;
+    context.drawImage(this.bitmap, (i % columns) * side, Math.floor(i / columns) * side, side, side, x, y, size, size);
+  }
+
+  overlay() {
+    const { context, ratio } = this, ink = this.dark ? "#e8eaed" : "#1f2328", one = this.model.get("hovered"), size = 22 * ratio;
+    for (const i of this.shown) {
+      const x = this.x(i), y = this.y(i);
+      context.globalAlpha = this.selected.length && !this.isSelected[i] ? 0.25 : 1;
+      context.fillStyle = css(this.tint[i]);
+      context.fillRect(x - size / 2 - 1.5 * ratio, y - size / 2 - 1.5 * ratio, size + 3 * ratio, size + 3 * ratio);
+      this.picture(context, i, x - size / 2, y - size / 2, size);
+    }
+    context.globalAlpha = 1;
+    const ring = (i, radius, width) => {
+      context.beginPath();
+      context.arc(this.x(i), this.y(i), radius * ratio, 0, 7);
+      for (const [colour, extra] of [[css(this.paper), 2], [ink, 0]]) {
+        Object.assign(context, { strokeStyle: colour, lineWidth: (width + extra) * ratio });
+        context.stroke();
+      }
+    };
+    if (one >= 0 && one < this.n) {
+      const near = this.neighboursOf(one);
+      context.beginPath();
+      for (const j of near) context.moveTo(this.x(one), this.y(one)), context.lineTo(this.x(j), this.y(j));
+      for (const [colour, width] of [[css(this.paper), 3.5], [ink, 1.3]]) {
+        Object.assign(context, { strokeStyle: colour, lineWidth: width * ratio });
+        context.stroke();
+      }
+      near.forEach((j) => ring(j, 4.5, 1.3));
+      ring(one, 9, 2);
+    }
+    if (this.path) {
+      context.beginPath();
+      this.path.forEach(([x, y]) => context.lineTo(x, y));
+      Object.assign(context, { fillStyle: "rgb(101 105 197 / 0.18)", strokeStyle: ink, lineWidth: 1.5 * ratio });
+      context.fill();
+      context.stroke();
+    }
+  }
+
+  // ---- the card of one picture, and the panel of the selection
+
+  neighboursOf(i) { return this.near.k ? Array.from(this.near.index.subarray(i * this.near.k, (i + 1) * this.near.k)) : []; }
+
+  showCard() {
+    const i = this.model.get("hovered");
+    this.card.hidden = !(i >= 0 && i < this.n);
+    this.root.dataset.hovered = i;
+    this.ask();
+    if (this.card.hidden) return;
+    const label = this.labelOf(i), near = this.neighboursOf(i), lines = [h("strong", {}, h("bdi", {}, label ? short(label) : `picture ${i}`))];
+    const name = this.model.get("colour"), colour = this.colour;
+    if (colour && name !== "label") {
+      const value = colour.values[i];
+      const said = value === UNKNOWN ? "unknown" : colour.kind === "class" ? short(colour.names[value])
+        : (colour.low + (value / 65534) * (colour.high - colour.low)).toPrecision(3);
+      lines.push(h("span", {}, `${name}: `, h("bdi", {}, said)));
+    }
+    const same = near.filter((j) => this.labelOf(j) === label).length;
+    if (near.length) lines.push(h("span", {}, "true neighbours" + (label ? `: ${same} of ${near.length} have this label` : "")));
+    this.card.replaceChildren(h("div", { class: "words" }, ...lines));
+    if (this.bitmap) {
+      const dpr = Math.min(2, devicePixelRatio || 1);
+      this.large = h("canvas", { class: "large", width: 112 * dpr, height: 112 * dpr });
+      const row = h("canvas", { class: "row", width: 184 * dpr, height: 21 * dpr });
+      this.picture(this.large.getContext("2d"), i, 0, 0, 112 * dpr);
+      near.forEach((j, place) => this.picture(row.getContext("2d"), j, place * 23.3 * dpr, 0, 21 * dpr));
+      this.card.prepend(this.large);
+      if (near.length) this.card.append(row);
+    }
+    this.placeCard();
+  }
+
+  placeCard() {
+    const i = this.model.get("hovered"), x = this.x(i) / this.ratio, y = this.y(i) / this.ratio;
+    const { clientWidth: w, clientHeight: t } = this.stage, { offsetWidth, offsetHeight } = this.card;
+    const left = x + 18 + offsetWidth < w ? x + 18 : x - 18 - offsetWidth;
+    const top = Math.min(Math.max(4, y - offsetHeight / 2), t - offsetHeight - 4);
+    this.card.style.transform = `translate(${Math.round(Math.max(4, left))}px, ${Math.round(top)}px)`;
+  }
+
+  /** A larger picture than the sheet has, sent by the kernel. */
+  async showLarge() {
+    const { index, data } = this.model.get("picture");
+    const bitmap = await createImageBitmap(new Blob([numbers(data, Uint8Array)], { type: "image/png" }));
+    if (index !== this.model.get("hovered") || !this.large) return;
+    const context = this.large.getContext("2d");
+    context.imageSmoothingEnabled = bitmap.width > this.large.width;
+    context.drawImage(bitmap, 0, 0, this.large.width, this.large.height);
+    this.root.dataset.large = index;
+  }
+
+  showSelection() {
+    const ids = this.selected, counts = new Map();
+    this.title.replaceChildren(`Selection: ${plural(ids.length)}`);
+    this.clear.disabled = this.csv.disabled = !ids.length;
+    for (const i of ids) counts.set(this.labelOf(i), (counts.get(this.labelOf(i)) ?? 0) + 1);
+    const top = [...counts].filter(([label]) => label).sort((a, b) => b[1] - a[1]);
+    this.counts.replaceChildren(...top.slice(0, 8).map(([label, n]) => {
+      const bar = h("span", { class: "bar-of" });
+      bar.style.width = `${(100 * n) / ids.length}%`;
+      return h("li", {}, h("bdi", {}, short(label)), h("span", { class: "count" }, n.toLocaleString("en")), bar);
+    }), ...(top.length > 8 ? [h("li", {}, `and ${top.length - 8} more classes`)] : []));
+    this.grid.hidden = !(ids.length && this.bitmap);
+    if (this.grid.hidden) return;
+    const dpr = Math.min(2, devicePixelRatio || 1), width = this.grid.parentNode.clientWidth, columns = Math.max(1, Math.floor(width / 36));
+    const some = ids.length > 6 * columns ? Array.from({ length: 6 * columns }, (_, j) => ids[Math.floor((j * ids.length) / (6 * columns))]) : [...ids];
+    const size = width / columns, rows = Math.ceil(some.length / columns);
+    Object.assign(this.grid, { width: width * dpr, height: rows * size * dpr });
+    some.forEach((i, j) => this.picture(this.grid.getContext("2d"), i, (j % columns) * size * dpr, Math.floor(j / columns) * size * dpr, (size - 3) * dpr));
+    this.grid.setAttribute("aria-label", `${plural(some.length)} of the selection`);
+  }
+
+  // ---- what people do
+
+  down(event) {
+    if (event.button) return;
+    const [x, y] = this.place(event);
+    this.drag = { x, y, moved: false };
+    if (event.shiftKey || this.isPressed(this.lassoButton)) this.path = [[x, y]];
+    this.canvas.setPointerCapture(event.pointerId);
+  }
+
+  move(event) {
+    const [x, y] = this.place(event), { drag } = this;
+    if (!drag) return this.set("hovered", this.pick(x, y));
+    drag.moved ||= Math.hypot(x - drag.x, y - drag.y) > 4 * this.ratio;
+    if (!drag.moved) return;
+    if (this.path) this.path.push([x, y]);
+    else {
+      this.view.x -= (x - drag.x) / this.scale;
+      this.view.y -= (y - drag.y) / this.scale;
+      Object.assign(drag, { x, y });
+    }
+    this.ask();
+  }
+
+  up(event) {
+    const { drag, path } = this, add = event.shiftKey || event.ctrlKey || event.metaKey;
+    this.drag = this.path = null;
+    if (!drag) return;
+    if (!drag.moved) {
+      const one = this.pick(...this.place(event));
+      this.set("hovered", one);
+      this.choose(one, add);
+    } else if (path) {
+      const inside = this.inside(path);
+      this.select(inside, add);
+      this.say(`${plural(inside.length)} in the lasso.`);
+    } else this.choosePictures();
+    this.ask();
+  }
+
+  /** Select one picture. Adding one that is selected takes it away. */
+  choose(one, add) {
+    if (add && one >= 0 && this.isSelected[one]) this.select([...this.selected].filter((i) => i !== one));
+    else if (one >= 0) this.select([one], add);
+    else if (!add) this.select([]);
+  }
+
+  inside(path) {
+    const found = [];
+    for (let i = 0; i < this.n; i++) {
+      const x = this.x(i), y = this.y(i);
+      let odd = false;
+      for (let a = 0, b = path.length - 1; a < path.length; b = a++) {
+        const [ax, ay] = path[a], [bx, by] = path[b];
+        if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) odd = !odd;
+      }
+      if (odd && this.visible[i]) found.push(i);
+    }
+    return found;
+  }
+
+  key(event) {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const one = this.model.get("hovered");
+    if (step) this.walk(...step);
+    else if (event.key === "Enter" || event.key === " ") this.choose(one, event.shiftKey || event.ctrlKey);
+    else if (event.key === "Escape") this.select([]), this.set("hovered", -1);
+    else if (event.key === "+" || event.key === "=") this.zoom(1.5);
+    else if (event.key === "-") this.zoom(1 / 1.5);
+    else if (event.key === "0") this.reset();
+    else return;
+    event.preventDefault();
+    event.stopPropagation(); // Jupyter has keys of its own
+  }
+
+  /** Go to the nearest picture in a direction: one that lies aside counts as farther. */
+  walk(dx, dy) {
+    const one = this.model.get("hovered"), x = one < 0 ? this.width / 2 : this.x(one), y = one < 0 ? this.height / 2 : this.y(one);
+    let best = one < 0 ? this.pick(x, y, Infinity) : -1, least = Infinity;
+    if (one >= 0) for (let i = 0; i < this.n; i++) {
+      const along = (this.x(i) - x) * dx + (this.y(i) - y) * dy, aside = Math.abs((this.x(i) - x) * dy + (this.y(i) - y) * dx);
+      if (i !== one && this.visible[i] && along > 0 && along + 2.5 * aside < least) (least = along + 2.5 * aside), (best = i);
+    }
+    if (best < 0) return;
+    this.set("hovered", best);
+    const px = this.x(best), py = this.y(best);
+    if (px < 0 || py < 0 || px > this.width || py > this.height) [this.view.x, this.view.y] = [this.at[2 * best], this.at[2 * best + 1]];
+    this.choosePictures();
+    const near = this.neighboursOf(best), label = this.labelOf(best);
+    this.say(`Picture ${best}${label ? `, ${short(label)}` : ""}. ${label && near.length ? `${near.filter((j) => this.labelOf(j) === label).length} of ${near.length} true neighbours have this label.` : ""}`);
+  }
+
+  find(text) {
+    const wanted = text.trim().toLowerCase();
+    if (!wanted) return this.select([]);
+    const hits = new Set(this.names.flatMap((name, c) => (name.toLowerCase().includes(wanted) ? [c] : [])));
+    const found = [];
+    this.colours.label.values.forEach((c, i) => hits.has(c) && found.push(i));
+    this.select(found);
+    this.say(`${plural(found.length)} found.`);
+  }
+
+  say(text) { this.said.replaceChildren(text); }
+
+  toggleplay() {
+    if (this.timer) return this.stop();
+    this.press(this.play, true);
+    this.play.replaceChildren("❚❚ Pause");
+    const next = () => (this.epoch + 1 < this.layout.epochs ? this.set("epoch", this.epoch + 1) : this.stop());
+    if (this.epoch + 1 >= this.layout.epochs) this.set("epoch", 0);
+    this.timer = setInterval(next, TRAVEL + 150);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.timer = null;
+    this.press(this.play, false);
+    this.play.replaceChildren("▶ Play");
+  }
+
+  // ---- saving
+
+  download(name, blob) {
+    const link = h("a", { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+
+  savePicture() { this.canvas.toBlob((blob) => this.download("map.png", blob)); }
+
+  saveTable() {
+    const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`, names = Object.keys(this.colours);
+    const value = (name, i) => {
+      const { kind, values, names: classes, low, high } = this.colours[name];
+      if (values[i] === UNKNOWN) return "";
+      return kind === "class" ? classes[values[i]] : low + (values[i] / 65534) * (high - low);
+    };
+    const rows = [["index", ...names], ...[...this.selected].map((i) => [i, ...names.map((name) => value(name, i))])];
+    this.download("selection.csv", new Blob([rows.map((row) => row.map(quoted).join(",")).join("\r\n")], { type: "text/csv" }));
+  }
+}
+
+/** Put an explorer into an element. The model is anywidget's, or plain values. Returns how to take it away again. */
+export function mount(el, model) {
+  const explorer = new Explorer(el, model.get ? model : new Local(model));
+  return () => { explorer.forget(); explorer.root.remove(); };
+}
+
+export default { render: ({ model, el }) => mount(el, model) };
+
+for (const script of document.querySelectorAll("script[data-explorer]:not([data-done])")) {
+  script.dataset.done = "";
+  script.before(h("div", { class: "sslkit-explorer-page" }));
+  mount(script.previousElementSibling, JSON.parse(script.textContent));
+}
