@@ -16,7 +16,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "augment", "checkpoint", "datasets", "device", "distributed", "evaluation", "exercises", "fine_tune", "losses", "maps",
-    "methods", "nets", "plots", "progress", "recipes", "schedules", "seeds", "train",
+    "methods", "nets", "plots", "progress", "recipes", "schedules", "seeds", "train", "widgets",
 )  # fmt: skip
 _NAMES = {"pretrain": "run", "load": "run", "Run": "run", "TrainConfig": "train", "Embedding": "estimator"}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -103,13 +104,13 @@ def remembered(make: Callable[..., Tensor], x: Tensor, **options) -> Tensor:
 
 def _keep(file: Path, y: Tensor) -> None:
     scratch = file.with_name(f"{file.stem}-{os.getpid()}.tmp")
-    try:
+    with suppress(OSError):  # no room, or not ours: the map is made anew another time
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(scratch, "wb") as opened:
             np.save(opened, y.numpy())
         scratch.replace(file)  # at once: nobody ever reads half a map
-    except OSError:  # no room, or not ours: the map is made anew another time
-        scratch.unlink(missing_ok=True)
+    with suppress(OSError):
+        scratch.unlink()
 
 
 def neighbours(x: Tensor, *, k: int = 10, chunk: int = 1024) -> Tensor:

@@ -59,7 +59,9 @@ class Explorer(anywidget.AnyWidget):
         self.title, self._error, self._done, self._first = title, None, threading.Event(), threading.Event()
         colour = next(iter(self.scene.colours), "none")
         own = next(iter(self.scene.layouts))  # a map of the user's, if there is one
-        super().__init__(basis=self.scene.basis(), layout=own, colour=colour, epoch=self.scene.epochs - 1, **self.scene.parts())
+        super().__init__(
+            basis=self.scene.basis(), layout=own, colour=colour, epoch=self.scene.epochs - 1, **self.scene.parts()
+        )
         self._chosen = own != "PCA"
         self.observe(lambda _: setattr(self, "_chosen", True), "layout")
         self.observe(self._enlarge, "hovered")
@@ -113,7 +115,11 @@ class Explorer(anywidget.AnyWidget):
     @property
     def selected(self) -> Tensor:
         """The numbers of the selected points, ascending: int64 (M,). Set it with numbers, or with a mask (N,) of bools."""
-        return torch.frombuffer(bytearray(self.selected_bytes), dtype=torch.int32).long() if self.selected_bytes else torch.zeros(0).long()
+        return (
+            torch.frombuffer(bytearray(self.selected_bytes), dtype=torch.int32).long()
+            if self.selected_bytes
+            else torch.zeros(0).long()
+        )
 
     @selected.setter
     def selected(self, index) -> None:
@@ -121,7 +127,9 @@ class Explorer(anywidget.AnyWidget):
         if index.dtype == torch.bool and index.shape == (self.scene.n,):
             index = index.nonzero()
         index = index.flatten().unique()
-        if len(index) and (index.is_floating_point() or index.dtype == torch.bool or index[0] < 0 or index[-1] >= self.scene.n):
+        if len(index) and (
+            index.is_floating_point() or index.dtype == torch.bool or index[0] < 0 or index[-1] >= self.scene.n
+        ):
             raise ValueError(
                 f"selected has entries from {index[0]} to {index[-1]} ({index.dtype}), but must be whole numbers from 0 to "
                 f"{self.scene.n - 1}, or a mask of {self.scene.n} bools."
@@ -160,9 +168,8 @@ class Explorer(anywidget.AnyWidget):
 
     def payload(self) -> str:
         """All of it as JSON that can stand inside a page: bytes as base64, and nothing that could end a script."""
-        shown = {"layout": self.layout, "colour": self.colour, "epoch": self.epoch, "hovered": -1, "status": "", "picture": {},
-                 "selected_bytes": self.selected_bytes}  # fmt: skip
-        everything = {"basis": self.basis, **self.scene.parts(), **shown}
+        names = ("basis", "layout", "colour", "epoch", "selected_bytes")
+        everything = {name: getattr(self, name) for name in names} | self.scene.parts() | {"hovered": -1}
         return json.dumps(everything, default=lambda data: b64encode(data).decode()).replace("<", "\\u003c")
 
     def save(self, path: str | Path) -> Path:
@@ -191,8 +198,9 @@ class Explorer(anywidget.AnyWidget):
 
 
 PAGE = (
-    ":root { color-scheme: light dark; } body { font: 1rem/1.5 system-ui, sans-serif; max-width: 75rem; margin: 1rem auto; "
-    "padding: 0 1rem; background: light-dark(#fff, #16181d); color: light-dark(#1f2328, #e8eaed); } h1 { font-size: 1.3rem; } "
+    ":root { color-scheme: light dark; } h1 { font-size: 1.3rem; } body { font: 1rem/1.5 system-ui, sans-serif; "
+    "background: light-dark(#fff, #16181d); color: light-dark(#1f2328, #e8eaed); max-width: 75rem; margin: 1rem auto; "
+    "padding: 0 1rem; } "
 )
 
 
@@ -217,7 +225,9 @@ def link(a: Explorer, b: Explorer) -> Callable[[], None]:
     Returns a function that takes them apart. Raises ValueError if they do not have the same number of points.
     """
     if a.scene.n != b.scene.n:
-        raise ValueError(f"Explorers of {a.scene.n:,} and {b.scene.n:,} points cannot be linked: give both the same pictures.")
+        raise ValueError(
+            f"Explorers of {a.scene.n:,} and {b.scene.n:,} points cannot be linked: give both the same pictures."
+        )
     names = ["selected_bytes", "hovered"] + ["epoch"] * (a.scene.epochs == b.scene.epochs)
     links = [traitlets.link((a, name), (b, name)) for name in names]
     return lambda: [one.unlink() for one in links] and None

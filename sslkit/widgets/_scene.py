@@ -53,13 +53,17 @@ class Scene:
     ):
         x = torch.as_tensor(features).detach().cpu().float()
         x = pad(x, (0, 1)) if x.ndim > 1 and x.shape[-1] == 1 else x  # a map needs two axes
-        _need(x.ndim in (2, 3) and x.shape[-2] > 1, f"features has shape {tuple(x.shape)}, but must be (N, D) with N > 1.")
+        _need(
+            x.ndim in (2, 3) and x.shape[-2] > 1, f"features has shape {tuple(x.shape)}, but must be (N, D) with N > 1."
+        )
         bad = int((~x.isfinite()).sum())
         _need(bad == 0, f"features has NaN or infinity in {bad:,} places, which no map can show: drop these rows.")
         self.snapshots = normalize(x if x.ndim == 3 else x[None], dim=2)  # (S, N, D)
         self.x, self.n = self.snapshots[-1], x.shape[-2]
         self.steps = list(range(len(self.snapshots))) if steps is None else [int(step) for step in steps]
-        _need(len(self.steps) == len(self.snapshots), f"steps has {len(self.steps)} entries, features {len(x)} snapshots.")
+        _need(
+            len(self.steps) == len(self.snapshots), f"steps has {len(self.steps)} entries, features {len(x)} snapshots."
+        )
         self.images = None if data is None else data.images
         given = labels if labels is not None or data is None else data.labels
         self.labels = None if given is None else torch.as_tensor(given).cpu().long()
@@ -130,7 +134,9 @@ class Scene:
         work = [("true neighbours", self._find_neighbours)]
         if len(self.snapshots) > 1:
             options = dict(method="tsne", perplexity=self._perplexities[0]) if self._perplexities else None
-            work += [("t-SNE of every step", lambda: self._tsne("t-SNE", maps.aligned, self.snapshots, options))] * bool(options)
+            work += [
+                ("t-SNE of every step", lambda: self._tsne("t-SNE", maps.aligned, self.snapshots, options))
+            ] * bool(options)
         else:
             for p in self._perplexities:
                 for seed in self._seeds if p == self._perplexities[0] else self._seeds[:1]:

@@ -215,6 +215,12 @@ class Explorer {
   readLayouts() {
     this.layouts = {};
     for (const [name, one] of Object.entries(this.model.get("layouts"))) this.layouts[name] = { ...one, xy: numbers(one.xy, Uint16Array) };
+    for (const one of Object.values(this.layouts)) {
+      const low = [65535, 65535], high = [0, 0];
+      one.xy.forEach((v, j) => { low[j & 1] = Math.min(low[j & 1], v); high[j & 1] = Math.max(high[j & 1], v); });
+      one.box = [0, 1].map((axis) => Math.max(0.05, (high[axis] - low[axis]) / 65535)); // what must fit on the stage
+    }
+    this.box ??= this.layout.box;
     this.showMap();
   }
 
@@ -239,6 +245,7 @@ class Explorer {
   go(smooth = true) {
     this.showMap();
     this.from.set(this.at);
+    this.boxFrom = this.box;
     this.goal = this.layout.xy.subarray(2 * this.n * this.epoch, 2 * this.n * (this.epoch + 1));
     this.travel = smooth && !matchMedia("(prefers-reduced-motion: reduce)").matches ? TRAVEL : 0;
     this.started = null;
@@ -362,7 +369,10 @@ class Explorer {
     this.showSelection();
   }
 
-  get scale() { return (Math.min(this.width, this.height) - 50 * this.ratio) * this.view.zoom; }
+  get scale() {
+    const [w, t] = this.box, margin = 50 * this.ratio;
+    return Math.min((this.width - margin) / w, (this.height - margin) / t) * this.view.zoom;
+  }
   x(i) { return this.width / 2 + (this.at[2 * i] - this.view.x) * this.scale; }
   y(i) { return this.height / 2 + (this.at[2 * i + 1] - this.view.y) * this.scale; }
 
@@ -406,6 +416,7 @@ class Explorer {
       this.started ??= now;
       const t = this.travel ? Math.min(1, (now - this.started) / this.travel) : 1, share = 1 - (1 - t) ** 3;
       for (let i = 0; i < this.at.length; i++) this.at[i] = this.from[i] + (this.goal[i] / 65535 - this.from[i]) * share;
+      this.box = this.boxFrom.map((v, axis) => v + (this.layout.box[axis] - v) * share);
       if (t < 1) this.ask();
       else {
         this.root.dataset.state = "idle";
