@@ -85,6 +85,8 @@ class Explorer(anywidget.AnyWidget):
             self.status = ""
         except Exception as error:  # nobody would see it in a thread: it is shown, and raised by wait()
             self._error, self.status = error, f"The background stopped: {error}"
+        except SystemExit:  # closed
+            pass
         finally:
             self._first.set()
             self._done.set()

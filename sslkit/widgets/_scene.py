@@ -208,7 +208,7 @@ class Scene:
         if colour is not None:
             found = self.colour(colour, layout)
             whole = found["kind"] == "class" and not found["values"].isnan().any()
-            values, names = (found["values"].long(), found["names"]) if whole else (found["values"], colour)
+            values, names = (found["values"].long(), [f"{n:.40}" for n in found["names"]]) if whole else (found["values"], colour)
         numbers = self.measures.get(layout) if epoch in (-1, len(y) - 1) else None
         return plots.map2d(y[min(epoch, len(y) - 1)], values, names=names, images=self.images, measures=numbers,
                            method="t-SNE" if layout.startswith("t-SNE") else layout, theme=theme)  # fmt: skip

@@ -35,9 +35,15 @@ const css = (c) => `rgb(${c.join(" ")})`;
 const plural = (n) => `${n.toLocaleString("en")} picture${n === 1 ? "" : "s"}`;
 const short = (text) => (text.length > 80 ? text.slice(0, 79) + "…" : text);
 
-function viridis(t) {
-  const at = t * (VIRIDIS.length - 1), i = Math.min(VIRIDIS.length - 2, Math.floor(at));
+const SCALE = Array.from({ length: 256 }, (_, j) => {
+  const at = (j / 255) * (VIRIDIS.length - 1), i = Math.min(VIRIDIS.length - 2, Math.floor(at));
   return mix(rgb(VIRIDIS[i]), rgb(VIRIDIS[i + 1]), at - i);
+});
+
+/** What a colouring says of a point: the name of its class, a number, or nothing. */
+function valueOf({ kind, values, names, low, high }, i) {
+  if (values[i] === UNKNOWN) return "";
+  return kind === "class" ? names[values[i]] : low + (values[i] / 65534) * (high - low);
 }
 
 /** How far a pixel is outside a mark: disc, triangle, square, diamond. */
@@ -80,30 +86,19 @@ class Explorer {
   constructor(el, model) {
     Object.assign(this, { model, id: `sslkit-explorer-${++count}`, view: { zoom: 1, x: 0.5, y: 0.5 }, hidden: new Set() });
     const basis = model.get("basis");
-    Object.assign(this, { n: basis.n, steps: basis.steps, look: basis.look, sheet: basis.sheet, shown: [], stamps: {} });
-    this.at = new Float32Array(2 * this.n);
-    this.from = new Float32Array(2 * this.n);
-    this.selected = new Int32Array(0);
-    this.isSelected = new Uint8Array(this.n);
+    Object.assign(this, basis, { shown: [], stamps: {}, tint: Array(basis.n), selected: [] }); // n, steps, look, sheet
+    for (const name of ["at", "from"]) this[name] = new Float32Array(2 * this.n); // where points are, and came from
+    for (const name of ["isSelected", "visible", "mark"]) this[name] = new Uint8Array(this.n);
     this.ink = new Uint32Array(this.n);
-    this.mark = new Uint8Array(this.n);
-    this.order = Uint32Array.from({ length: this.n }, (_, i) => i); // mixed, or the last class would cover the others
-    for (let i = this.n - 1, seed = 1; i > 0; i--) {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      const j = seed % (i + 1);
-      [this.order[i], this.order[j]] = [this.order[j], this.order[i]];
-    }
+    const mixed = (i) => Math.imul(i + 1, 2654435761) >>> 0; // drawn in turn, the last class would cover the others
+    this.order = Uint32Array.from({ length: this.n }, (_, i) => i).sort((i, j) => mixed(i) - mixed(j));
     this.build(el);
     this.listen();
-    this.readLayouts();
-    this.readColours();
-    this.readNeighbours();
-    this.readSelection();
+    for (const part of ["Layouts", "Colours", "Neighbours", "Selection"]) this[`read${part}`]();
     this.go(false);
     if (this.sheet.side) {
       createImageBitmap(new Blob([numbers(this.sheet.data, Uint8Array)], { type: this.sheet.type })).then((bitmap) => {
         this.bitmap = bitmap;
-        this.root.dataset.pictures = "ready";
         this.choosePictures();
         this.showSelection();
       });
@@ -154,9 +149,9 @@ class Explorer {
         this.search, this.lassoButton, this.pictureButton,
         h("span", { class: "save" }, "Save ", button("save-png", "PNG", "Save the map as a picture", () => this.savePicture()), this.csv, page)),
       h("div", { class: "body" },
-        h("div", { class: "main" }, this.stage, this.time, h("p", { class: "below" }, this.measures, this.work)),
-        h("div", { class: "side" }, this.legend, h("div", { class: "head" }, this.title, this.clear), this.said, this.counts, this.grid)),
-      h("p", { class: "help", id: `${this.id}-help` }, HELP));
+        h("div", { class: "main" }, this.stage, this.time, h("p", { class: "below" }, this.measures, this.work),
+          h("p", { class: "help", id: `${this.id}-help` }, HELP)),
+        h("div", { class: "side" }, this.legend, h("div", { class: "head" }, this.title, this.clear), this.said, this.counts, this.grid)));
     el.append(this.root);
     this.context = this.canvas.getContext("2d");
   }
@@ -168,10 +163,10 @@ class Explorer {
     const redraw = { layouts: () => this.readLayouts(), layout: () => this.go(), epoch: () => this.go(), colours: () => this.readColours(),
       colour: () => this.changeColour(), neighbours: () => this.readNeighbours(), selected_bytes: () => this.readSelection(),
       hovered: () => this.showCard(), picture: () => this.showLarge(), status: () => this.work.replaceChildren(this.model.get("status")) };
-    for (const [name, act] of Object.entries(redraw)) this.model.on(`change:${name}`, act);
+    const heard = Object.entries(redraw).map(([name, act]) => [`change:${name}`, act]);
+    heard.push(["msg:custom", ({ name }, [data]) => this.download(name, new Blob([data], { type: "text/html" }))]);
+    for (const pair of heard) this.model.on(...pair);
     this.work.replaceChildren(this.model.get("status") ?? "");
-    const message = ({ name }, [data]) => this.download(name, new Blob([data], { type: "text/html" }));
-    this.model.on("msg:custom", message);
     const on = (type, act, options) => this.canvas.addEventListener(type, act, options);
     on("pointerdown", (e) => this.down(e));
     on("pointermove", (e) => this.move(e));
@@ -191,8 +186,7 @@ class Explorer {
     this.scheme = matchMedia("(prefers-color-scheme: dark)");
     this.scheme.onchange = () => this.ask();
     this.forget = () => {
-      for (const [name, act] of Object.entries(redraw)) this.model.off(`change:${name}`, act);
-      this.model.off("msg:custom", message);
+      for (const pair of heard) this.model.off(...pair);
       this.resize.disconnect();
       this.theme.disconnect();
       this.stop();
@@ -301,10 +295,7 @@ class Explorer {
     this.model.save_changes();
   }
 
-  labelOf(i) {
-    const label = this.colours.label?.values[i] ?? UNKNOWN;
-    return label === UNKNOWN ? "" : this.names[label];
-  }
+  labelOf(i) { return this.colours.label ? valueOf(this.colours.label, i) : ""; }
 
   // ---- colours
 
@@ -314,15 +305,11 @@ class Explorer {
     this.root.dataset.theme = this.dark ? "dark" : "light";
     if (getComputedStyle(document.body).getPropertyValue("--jp-layout-color0")) this.root.style.colorScheme = this.root.dataset.theme;
     this.palette = this.look[this.dark ? "dark" : "light"].colours.map(rgb);
-    const colour = this.colour, dim = this.selected.length > 0;
-    this.tint = Array.from({ length: this.n });
-    this.visible = new Uint8Array(this.n).fill(1);
-    const grey = [140, 145, 152], scale = VIRIDIS.length && Array.from({ length: 256 }, (_, i) => viridis(i / 255));
+    const colour = this.colour, dim = this.selected.length > 0, grey = [140, 145, 152];
     for (let i = 0; i < this.n; i++) {
       const value = colour ? colour.values[i] : UNKNOWN;
       const classes = colour?.kind === "class" && value !== UNKNOWN;
-      const tint = classes ? this.palette[value % 10] : value === UNKNOWN ? grey : scale[Math.round((value / 65534) * 255)];
-      this.tint[i] = tint;
+      const tint = (this.tint[i] = classes ? this.palette[value % 10] : value === UNKNOWN ? grey : SCALE[Math.round(value / 257)]);
       this.mark[i] = classes ? Math.floor(value / 10) % 4 : 0;
       this.visible[i] = !(classes && this.hidden.has(value));
       this.ink[i] = pixel(dim && !this.isSelected[i] ? mix(tint, paper, 0.78) : tint);
@@ -498,22 +485,22 @@ class Explorer {
       this.picture(context, i, x - size / 2, y - size / 2, size);
     }
     context.globalAlpha = 1;
-    const ring = (i, radius, width) => {
-      context.beginPath();
-      context.arc(this.x(i), this.y(i), radius * ratio, 0, 7);
+    const stroke = (width) => {
       for (const [colour, extra] of [[css(this.paper), 2], [ink, 0]]) {
         Object.assign(context, { strokeStyle: colour, lineWidth: (width + extra) * ratio });
         context.stroke();
       }
     };
+    const ring = (i, radius, width) => {
+      context.beginPath();
+      context.arc(this.x(i), this.y(i), radius * ratio, 0, 7);
+      stroke(width);
+    };
     if (one >= 0 && one < this.n) {
       const near = this.neighboursOf(one);
       context.beginPath();
       for (const j of near) context.moveTo(this.x(one), this.y(one)), context.lineTo(this.x(j), this.y(j));
-      for (const [colour, width] of [[css(this.paper), 3.5], [ink, 1.3]]) {
-        Object.assign(context, { strokeStyle: colour, lineWidth: width * ratio });
-        context.stroke();
-      }
+      stroke(1.3);
       near.forEach((j) => ring(j, 4.5, 1.3));
       ring(one, 9, 2);
     }
@@ -530,6 +517,11 @@ class Explorer {
 
   neighboursOf(i) { return this.near.k ? Array.from(this.near.index.subarray(i * this.near.k, (i + 1) * this.near.k)) : []; }
 
+  agreement(i) {
+    const near = this.neighboursOf(i), label = this.labelOf(i), same = near.filter((j) => this.labelOf(j) === label).length;
+    return "true neighbours" + (label ? `: ${same} of ${near.length} have this label` : "");
+  }
+
   showCard() {
     const i = this.model.get("hovered");
     this.card.hidden = !(i >= 0 && i < this.n);
@@ -539,13 +531,10 @@ class Explorer {
     const label = this.labelOf(i), near = this.neighboursOf(i), lines = [h("strong", {}, h("bdi", {}, label ? short(label) : `picture ${i}`))];
     const name = this.model.get("colour"), colour = this.colour;
     if (colour && name !== "label") {
-      const value = colour.values[i];
-      const said = value === UNKNOWN ? "unknown" : colour.kind === "class" ? short(colour.names[value])
-        : (colour.low + (value / 65534) * (colour.high - colour.low)).toPrecision(3);
-      lines.push(h("span", {}, `${name}: `, h("bdi", {}, said)));
+      const value = valueOf(colour, i);
+      lines.push(h("span", {}, `${name}: `, h("bdi", {}, typeof value === "number" ? value.toPrecision(3) : short(value) || "unknown")));
     }
-    const same = near.filter((j) => this.labelOf(j) === label).length;
-    if (near.length) lines.push(h("span", {}, "true neighbours" + (label ? `: ${same} of ${near.length} have this label` : "")));
+    if (near.length) lines.push(h("span", {}, this.agreement(i)));
     this.card.replaceChildren(h("div", { class: "words" }, ...lines));
     if (this.bitmap) {
       const dpr = Math.min(2, devicePixelRatio || 1);
@@ -592,7 +581,7 @@ class Explorer {
     this.grid.hidden = !(ids.length && this.bitmap);
     if (this.grid.hidden) return;
     const dpr = Math.min(2, devicePixelRatio || 1), width = this.grid.parentNode.clientWidth, columns = Math.max(1, Math.floor(width / 36));
-    const some = ids.length > 6 * columns ? Array.from({ length: 6 * columns }, (_, j) => ids[Math.floor((j * ids.length) / (6 * columns))]) : [...ids];
+    const most = 4 * columns, some = Array.from({ length: Math.min(most, ids.length) }, (_, j) => ids[Math.floor(j * Math.max(1, ids.length / most))]);
     const size = width / columns, rows = Math.ceil(some.length / columns);
     Object.assign(this.grid, { width: width * dpr, height: rows * size * dpr });
     some.forEach((i, j) => this.picture(this.grid.getContext("2d"), i, (j % columns) * size * dpr, Math.floor(j / columns) * size * dpr, (size - 3) * dpr));
@@ -661,15 +650,14 @@ class Explorer {
   }
 
   key(event) {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    const one = this.model.get("hovered");
-    if (step) this.walk(...step);
-    else if (event.key === "Enter" || event.key === " ") this.choose(one, event.shiftKey || event.ctrlKey);
-    else if (event.key === "Escape") this.select([]), this.set("hovered", -1);
-    else if (event.key === "+" || event.key === "=") this.zoom(1.5);
-    else if (event.key === "-") this.zoom(1 / 1.5);
-    else if (event.key === "0") this.reset();
-    else return;
+    const choose = () => this.choose(this.model.get("hovered"), event.shiftKey || event.ctrlKey);
+    const act = {
+      ArrowLeft: () => this.walk(-1, 0), ArrowRight: () => this.walk(1, 0), ArrowUp: () => this.walk(0, -1), ArrowDown: () => this.walk(0, 1),
+      Enter: choose, " ": choose, Escape: () => { this.select([]); this.set("hovered", -1); },
+      "+": () => this.zoom(1.5), "=": () => this.zoom(1.5), "-": () => this.zoom(1 / 1.5), 0: () => this.reset(),
+    }[event.key];
+    if (!act) return;
+    act();
     event.preventDefault();
     event.stopPropagation(); // Jupyter has keys of its own
   }
@@ -687,8 +675,7 @@ class Explorer {
     const px = this.x(best), py = this.y(best);
     if (px < 0 || py < 0 || px > this.width || py > this.height) [this.view.x, this.view.y] = [this.at[2 * best], this.at[2 * best + 1]];
     this.choosePictures();
-    const near = this.neighboursOf(best), label = this.labelOf(best);
-    this.say(`Picture ${best}${label ? `, ${short(label)}` : ""}. ${label && near.length ? `${near.filter((j) => this.labelOf(j) === label).length} of ${near.length} true neighbours have this label.` : ""}`);
+    this.say(`Picture ${best}, ${short(this.labelOf(best))}, ${this.agreement(best)}.`);
   }
 
   find(text) {
@@ -731,12 +718,7 @@ class Explorer {
 
   saveTable() {
     const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`, names = Object.keys(this.colours);
-    const value = (name, i) => {
-      const { kind, values, names: classes, low, high } = this.colours[name];
-      if (values[i] === UNKNOWN) return "";
-      return kind === "class" ? classes[values[i]] : low + (values[i] / 65534) * (high - low);
-    };
-    const rows = [["index", ...names], ...[...this.selected].map((i) => [i, ...names.map((name) => value(name, i))])];
+    const rows = [["index", ...names], ...Array.from(this.selected, (i) => [i, ...names.map((name) => valueOf(this.colours[name], i))])];
     this.download("selection.csv", new Blob([rows.map((row) => row.map(quoted).join(",")).join("\r\n")], { type: "text/csv" }));
   }
 }
