@@ -131,7 +131,7 @@ class Explorer {
     this.play = button("play", "▶ Play", "Play the training", () => this.toggleplay(), { "aria-pressed": "false" });
     this.slider = h("input", { type: "range", min: 0, max: 0, step: 1, "data-control": "epoch", "aria-label": "Moment of the training",
       input: () => { this.stop(); this.set("epoch", Number(this.slider.value)); } });
-    this.moment = h("output");
+    this.moment = h("span", { class: "moment" });
     this.time = h("div", { class: "time" }, this.play, this.slider, this.moment);
     this.measures = h("span", { class: "measures" });
     this.work = h("span", { class: "work" });
@@ -300,7 +300,7 @@ class Explorer {
   // ---- colours
 
   recolour() {
-    const seen = getComputedStyle(this.root).backgroundColor, paper = seen.match(/[\d.]+/g).slice(0, 3).map(Number);
+    const seen = getComputedStyle(this.root).backgroundColor, paper = (seen.match(/[\d.]+/g) ?? [255, 255, 255]).slice(0, 3).map(Number);
     Object.assign(this, { seen, paper, dark: 0.3 * paper[0] + 0.59 * paper[1] + 0.11 * paper[2] < 128 });
     this.root.dataset.theme = this.dark ? "dark" : "light";
     if (getComputedStyle(document.body).getPropertyValue("--jp-layout-color0")) this.root.style.colorScheme = this.root.dataset.theme;
