@@ -208,7 +208,9 @@ class Scene:
         if colour is not None:
             found = self.colour(colour, layout)
             whole = found["kind"] == "class" and not found["values"].isnan().any()
-            values, names = (found["values"].long(), [f"{n:.40}" for n in found["names"]]) if whole else (found["values"], colour)
+            values, names = (
+                (found["values"].long(), [f"{n:.40}" for n in found["names"]]) if whole else (found["values"], colour)
+            )
         numbers = self.measures.get(layout) if epoch in (-1, len(y) - 1) else None
         return plots.map2d(y[min(epoch, len(y) - 1)], values, names=names, images=self.images, measures=numbers,
                            method="t-SNE" if layout.startswith("t-SNE") else layout, theme=theme)  # fmt: skip
@@ -220,8 +222,7 @@ class Scene:
         near = self.neighbours
         lines = b"" if near is None else near[:, :LINES].numpy().astype("<u4").tobytes()
         return {
-            "layouts": {name: {"epochs": len(y), "xy": _pack_layout(y), "measures": self.measures.get(name, {})}
-                        for name, y in self.layouts.items()},
+            "layouts": {name: _pack_layout(y) | {"measures": self.measures.get(name, {})} for name, y in self.layouts.items()},
             "colours": {"colours": colours, "trust": trust},
             "neighbours": {"k": 0 if near is None else min(LINES, near.shape[1]), "index": lines},
         }  # fmt: skip
@@ -272,11 +273,13 @@ def encode(picture: np.ndarray, kind: str) -> bytes:
     return file.getvalue()
 
 
-def _pack_layout(y: Tensor) -> bytes:
-    """(S, N, 2) as uint16 on one scale over all epochs and both axes, y down."""
+def _pack_layout(y: Tensor) -> dict:
+    """(S, N, 2) as uint16 on one scale over all epochs and both axes, y down; and the box that all of it fills."""
     low, high = y.amin((0, 1)), y.amax((0, 1))
-    unit = 0.5 + (y - (low + high) / 2) / (high - low).max().clamp(min=1e-12) * torch.tensor([1.0, -1.0])
-    return (unit * 65535).round().numpy().astype("<u2").tobytes()
+    size = (high - low).max().clamp(min=1e-12)
+    unit = 0.5 + (y - (low + high) / 2) / size * torch.tensor([1.0, -1.0])
+    box = ((high - low) / size).clamp(min=0.05).tolist()
+    return {"epochs": len(y), "box": box, "xy": (unit * 65535).round().numpy().astype("<u2").tobytes()}
 
 
 def _pack_colour(colour: dict, limits: tuple[float, float] | None = None) -> dict:

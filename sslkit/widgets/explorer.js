@@ -28,6 +28,7 @@ function numbers(value, Type) {
   return new Type(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
 }
 
+const each = (all, act) => Object.fromEntries(Object.entries(all).map(([name, one]) => [name, act(one)]));
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 const mix = (a, b, share) => a.map((v, i) => Math.round(v + (b[i] - v) * share));
 const pixel = ([r, g, b]) => (0xff000000 | (b << 16) | (g << 8) | r) >>> 0;
@@ -98,7 +99,7 @@ class Explorer {
     this.go(false);
     if (this.sheet.side) {
       createImageBitmap(new Blob([numbers(this.sheet.data, Uint8Array)], { type: this.sheet.type })).then((bitmap) => {
-        this.bitmap = bitmap;
+        Object.assign(this, { bitmap }).root.dataset.ready = "yes";
         this.choosePictures();
         this.showSelection();
       });
@@ -128,9 +129,9 @@ class Explorer {
     this.stage = h("div", { class: "stage" }, this.canvas, this.card, h("div", { class: "zoom" },
       button("zoom-in", "+", "Zoom in", () => this.zoom(1.5)), button("zoom-out", "−", "Zoom out", () => this.zoom(1 / 1.5)),
       button("reset", "⤢", "Show the whole map", () => this.reset())));
-    this.play = button("play", "▶ Play", "Play the training", () => this.toggleplay(), { "aria-pressed": "false" });
+    this.play = button("play", "▶ Play", "Play the training", () => this.playing(!this.timer), { "aria-pressed": "false" });
     this.slider = h("input", { type: "range", min: 0, max: 0, step: 1, "data-control": "epoch", "aria-label": "Moment of the training",
-      input: () => { this.stop(); this.set("epoch", Number(this.slider.value)); } });
+      input: () => { this.playing(false); this.set("epoch", Number(this.slider.value)); } });
     this.moment = h("span", { class: "moment" });
     this.time = h("div", { class: "time" }, this.play, this.slider, this.moment);
     this.measures = h("span", { class: "measures" });
@@ -147,7 +148,8 @@ class Explorer {
     this.root = h("div", { class: "sslkit-explorer", role: "group", "aria-label": "Embedding explorer" },
       h("div", { class: "bar" }, h("label", {}, "Map ", this.layoutChoice), h("label", {}, "Colour ", this.colourChoice),
         this.search, this.lassoButton, this.pictureButton,
-        h("span", { class: "save" }, "Save ", button("save-png", "PNG", "Save the map as a picture", () => this.savePicture()), this.csv, page)),
+        h("span", { class: "save" }, "Save ", button("save-png", "PNG", "Save the map as a picture", () =>
+          this.canvas.toBlob((blob) => this.download("map.png", blob))), this.csv, page)),
       h("div", { class: "body" },
         h("div", { class: "main" }, this.stage, this.time, h("p", { class: "below" }, this.measures, this.work),
           h("p", { class: "help", id: `${this.id}-help` }, HELP)),
@@ -183,13 +185,11 @@ class Explorer {
     this.resize.observe(this.stage);
     this.theme = new MutationObserver(() => [0, 300, 1500].map((wait) => setTimeout(() => this.ask(), wait)));
     this.theme.observe(document.body, { attributes: true });
-    this.scheme = matchMedia("(prefers-color-scheme: dark)");
-    this.scheme.onchange = () => this.ask();
+    (this.scheme = matchMedia("(prefers-color-scheme: dark)")).onchange = () => this.ask();
     this.forget = () => {
       for (const pair of heard) this.model.off(...pair);
-      this.resize.disconnect();
-      this.theme.disconnect();
-      this.stop();
+      for (const observer of [this.resize, this.theme]) observer.disconnect();
+      this.playing(false);
     };
   }
 
@@ -207,13 +207,7 @@ class Explorer {
   }
 
   readLayouts() {
-    this.layouts = {};
-    for (const [name, one] of Object.entries(this.model.get("layouts"))) this.layouts[name] = { ...one, xy: numbers(one.xy, Uint16Array) };
-    for (const one of Object.values(this.layouts)) {
-      const low = [65535, 65535], high = [0, 0];
-      one.xy.forEach((v, j) => { low[j & 1] = Math.min(low[j & 1], v); high[j & 1] = Math.max(high[j & 1], v); });
-      one.box = [0, 1].map((axis) => Math.max(0.05, (high[axis] - low[axis]) / 65535)); // what must fit on the stage
-    }
+    this.layouts = each(this.model.get("layouts"), (one) => ({ ...one, xy: numbers(one.xy, Uint16Array) }));
     this.box ??= this.layout.box;
     this.showMap();
   }
@@ -225,8 +219,7 @@ class Explorer {
     const name = this.model.get("layout"), { epochs, measures } = this.layout, last = this.epoch === epochs - 1;
     this.options(this.layoutChoice, Object.keys(this.layouts), name);
     this.time.hidden = epochs < 2;
-    this.slider.max = epochs - 1;
-    this.slider.value = this.epoch;
+    Object.assign(this.slider, { max: epochs - 1, value: this.epoch }); // in this order
     const moment = `step ${this.steps[this.epoch]?.toLocaleString("en")}`;
     this.moment.replaceChildren(epochs > 1 ? moment : "");
     this.slider.setAttribute("aria-valuetext", moment);
@@ -249,10 +242,8 @@ class Explorer {
   }
 
   readColours() {
-    const { colours, trust } = this.model.get("colours");
-    const read = (all) => Object.fromEntries(Object.entries(all).map(([name, one]) => [name, { ...one, values: numbers(one.values, Uint16Array) }]));
-    this.colours = read(colours);
-    this.trust = read(trust);
+    const { colours, trust } = this.model.get("colours"), read = (one) => ({ ...one, values: numbers(one.values, Uint16Array) });
+    Object.assign(this, { colours: each(colours, read), trust: each(trust, read) });
     this.names = this.colours.label?.names ?? [];
     this.search.hidden = !this.names.length;
     const names = Object.keys(this.colours).concat(Object.keys(this.trust).length ? "trustworthiness" : []);
@@ -328,7 +319,7 @@ class Explorer {
       return this.legend.replaceChildren(bar, h("div", { class: "ends" }, h("span", {}, say(colour.low)), h("span", {}, say(colour.high))));
     }
     const counts = new Uint32Array(colour.names.length);
-    for (const value of colour.values) if (value !== UNKNOWN) counts[value]++;
+    for (const value of colour.values) counts[value]++; // what is unknown falls off the end
     this.legend.replaceChildren(...colour.names.flatMap((name, c) => counts[c] ? [h("button", { type: "button", "data-control": "legend",
       "data-class": c, "aria-pressed": `${!this.hidden.has(c)}`, click: (e) => this.filter(c, e.currentTarget) },
       h("span", { class: "mark", "aria-hidden": "true" }, MARKS[Math.floor(c / 10) % 4]), h("bdi", {}, short(name)),
@@ -336,8 +327,7 @@ class Explorer {
   }
 
   filter(c, button) {
-    if (!this.hidden.delete(c)) this.hidden.add(c);
-    this.press(button, !this.hidden.has(c));
+    this.press(button, this.hidden.delete(c) || !this.hidden.add(c));
     this.recolour();
     this.choosePictures();
   }
@@ -348,8 +338,7 @@ class Explorer {
     const ratio = Math.min(2, devicePixelRatio || 1), { clientWidth, clientHeight } = this.stage;
     if (!clientWidth) return;
     Object.assign(this, { ratio, width: Math.round(clientWidth * ratio), height: Math.round(clientHeight * ratio), stamps: {} });
-    this.canvas.width = this.width;
-    this.canvas.height = this.height;
+    Object.assign(this.canvas, { width: this.width, height: this.height });
     this.image = this.context.createImageData(this.width, this.height);
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.choosePictures();
@@ -454,16 +443,14 @@ class Explorer {
   /** Which points stand there as pictures: as many as fit without covering each other, always tried in the same order. */
   choosePictures() {
     this.shown = [];
-    const size = 30 * (this.ratio ?? 1), taken = new Map();
+    const size = 27 * (this.ratio ?? 1), taken = new Set();
     if (this.bitmap && this.pixels && this.isPressed(this.pictureButton)) for (const i of this.order) {
-      const x = this.x(i), y = this.y(i), column = Math.floor(x / size), row = Math.floor(y / size);
+      const x = this.x(i), y = this.y(i), column = Math.floor(x / size - 0.5), row = Math.floor(y / size - 0.5);
       if (!this.visible[i] || x < 0 || y < 0 || x > this.width || y > this.height) continue;
-      let free = true;
-      for (let c = column - 1; c <= column + 1 && free; c++) for (let r = row - 1; r <= row + 1 && free; r++) {
-        const other = taken.get(c * 10000 + r);
-        free = other === undefined || Math.max(Math.abs(this.x(other) - x), Math.abs(this.y(other) - y)) > size;
-      }
-      if (free) taken.set(column * 10000 + row, i), this.shown.push(i);
+      const cells = [[0, 0], [0, 1], [1, 0], [1, 1]].map(([c, r]) => (column + c) * 10000 + row + r); // that it would touch
+      if (cells.some((cell) => taken.has(cell))) continue;
+      cells.forEach((cell) => taken.add(cell));
+      this.shown.push(i);
     }
     this.ask();
   }
@@ -485,32 +472,26 @@ class Explorer {
       this.picture(context, i, x - size / 2, y - size / 2, size);
     }
     context.globalAlpha = 1;
-    const stroke = (width) => {
-      for (const [colour, extra] of [[css(this.paper), 2], [ink, 0]]) {
-        Object.assign(context, { strokeStyle: colour, lineWidth: (width + extra) * ratio });
-        context.stroke();
-      }
-    };
-    const ring = (i, radius, width) => {
-      context.beginPath();
-      context.arc(this.x(i), this.y(i), radius * ratio, 0, 7);
-      stroke(width);
-    };
+    const stroke = (path, width) => [[css(this.paper), width + 2], [ink, width]].forEach(([strokeStyle, wide]) => {
+      Object.assign(context, { strokeStyle, lineWidth: wide * ratio });
+      context.stroke(path);
+    });
     if (one >= 0 && one < this.n) {
-      const near = this.neighboursOf(one);
-      context.beginPath();
-      for (const j of near) context.moveTo(this.x(one), this.y(one)), context.lineTo(this.x(j), this.y(j));
-      stroke(1.3);
-      near.forEach((j) => ring(j, 4.5, 1.3));
-      ring(one, 9, 2);
+      const x = this.x(one), y = this.y(one), lines = new Path2D(), ring = new Path2D();
+      for (const j of this.neighboursOf(one)) {
+        lines.moveTo(x, y);
+        lines.lineTo(this.x(j), this.y(j));
+        lines.moveTo(this.x(j) + 4.5 * ratio, this.y(j));
+        lines.arc(this.x(j), this.y(j), 4.5 * ratio, 0, 7);
+      }
+      ring.arc(x, y, 9 * ratio, 0, 7);
+      stroke(lines, 1.3);
+      stroke(ring, 2);
     }
-    if (this.path) {
-      context.beginPath();
-      this.path.forEach(([x, y]) => context.lineTo(x, y));
-      Object.assign(context, { fillStyle: "rgb(101 105 197 / 0.18)", strokeStyle: ink, lineWidth: 1.5 * ratio });
-      context.fill();
-      context.stroke();
-    }
+    if (!this.path) return;
+    Object.assign(context, { fillStyle: "rgb(101 105 197 / 0.18)", strokeStyle: ink, lineWidth: 1.5 * ratio });
+    context.fill(this.path, "evenodd");
+    context.stroke(this.path);
   }
 
   // ---- the card of one picture, and the panel of the selection
@@ -594,7 +575,7 @@ class Explorer {
     if (event.button) return;
     const [x, y] = this.place(event);
     this.drag = { x, y, moved: false };
-    if (event.shiftKey || this.isPressed(this.lassoButton)) this.path = [[x, y]];
+    if (event.shiftKey || this.isPressed(this.lassoButton)) this.path = new Path2D(`M ${x} ${y}`);
     this.canvas.setPointerCapture(event.pointerId);
   }
 
@@ -603,7 +584,7 @@ class Explorer {
     if (!drag) return this.set("hovered", this.pick(x, y));
     drag.moved ||= Math.hypot(x - drag.x, y - drag.y) > 4 * this.ratio;
     if (!drag.moved) return;
-    if (this.path) this.path.push([x, y]);
+    if (this.path) this.path.lineTo(x, y);
     else {
       this.view.x -= (x - drag.x) / this.scale;
       this.view.y -= (y - drag.y) / this.scale;
@@ -623,7 +604,7 @@ class Explorer {
     } else if (path) {
       const inside = this.inside(path);
       this.select(inside, add);
-      this.say(`${plural(inside.length)} in the lasso.`);
+      this.said.replaceChildren(`${plural(inside.length)} in the lasso.`);
     } else this.choosePictures();
     this.ask();
   }
@@ -636,17 +617,7 @@ class Explorer {
   }
 
   inside(path) {
-    const found = [];
-    for (let i = 0; i < this.n; i++) {
-      const x = this.x(i), y = this.y(i);
-      let odd = false;
-      for (let a = 0, b = path.length - 1; a < path.length; b = a++) {
-        const [ax, ay] = path[a], [bx, by] = path[b];
-        if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) odd = !odd;
-      }
-      if (odd && this.visible[i]) found.push(i);
-    }
-    return found;
+    return [...this.order].filter((i) => this.visible[i] && this.context.isPointInPath(path, this.x(i), this.y(i), "evenodd"));
   }
 
   key(event) {
@@ -675,35 +646,25 @@ class Explorer {
     const px = this.x(best), py = this.y(best);
     if (px < 0 || py < 0 || px > this.width || py > this.height) [this.view.x, this.view.y] = [this.at[2 * best], this.at[2 * best + 1]];
     this.choosePictures();
-    this.say(`Picture ${best}, ${short(this.labelOf(best))}, ${this.agreement(best)}.`);
+    this.said.replaceChildren(`Picture ${best}, ${short(this.labelOf(best))}, ${this.agreement(best)}.`);
   }
 
   find(text) {
     const wanted = text.trim().toLowerCase();
     if (!wanted) return this.select([]);
     const hits = new Set(this.names.flatMap((name, c) => (name.toLowerCase().includes(wanted) ? [c] : [])));
-    const found = [];
-    this.colours.label.values.forEach((c, i) => hits.has(c) && found.push(i));
+    const found = [...this.order].filter((i) => hits.has(this.colours.label.values[i]));
     this.select(found);
-    this.say(`${plural(found.length)} found.`);
+    this.said.replaceChildren(`${plural(found.length)} found.`);
   }
 
-  say(text) { this.said.replaceChildren(text); }
-
-  toggleplay() {
-    if (this.timer) return this.stop();
-    this.press(this.play, true);
-    this.play.replaceChildren("❚❚ Pause");
-    const next = () => (this.epoch + 1 < this.layout.epochs ? this.set("epoch", this.epoch + 1) : this.stop());
-    if (this.epoch + 1 >= this.layout.epochs) this.set("epoch", 0);
-    this.timer = setInterval(next, TRAVEL + 150);
-  }
-
-  stop() {
+  playing(on) {
+    const next = () => (this.epoch + 1 < this.layout.epochs ? this.set("epoch", this.epoch + 1) : this.playing(false));
     clearInterval(this.timer);
-    this.timer = null;
-    this.press(this.play, false);
-    this.play.replaceChildren("▶ Play");
+    if (on && this.epoch + 1 >= this.layout.epochs) this.set("epoch", 0);
+    this.timer = on && setInterval(next, TRAVEL + 150);
+    this.press(this.play, on);
+    this.play.replaceChildren(on ? "❚❚ Pause" : "▶ Play");
   }
 
   // ---- saving
@@ -713,8 +674,6 @@ class Explorer {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   }
-
-  savePicture() { this.canvas.toBlob((blob) => this.download("map.png", blob)); }
 
   saveTable() {
     const quoted = (text) => `"${String(text).replaceAll('"', '""')}"`, names = Object.keys(this.colours);

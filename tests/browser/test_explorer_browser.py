@@ -23,9 +23,14 @@ def explorer(tmp_path_factory):
     """60 points in five clusters, three moments of training, labels that would like to be code; saved as a page."""
     g = torch.Generator().manual_seed(0)
     y = torch.arange(60) % 5
-    x = torch.randn(60, 8, generator=g) + torch.tensor([0.0, 2.0, 6.0])[:, None, None] * torch.randn(5, 8, generator=g)[y]
+    x = (
+        torch.randn(60, 8, generator=g)
+        + torch.tensor([0.0, 2.0, 6.0])[:, None, None] * torch.randn(5, 8, generator=g)[y]
+    )
     images = torch.randint(0, 256, (60, 3, 16, 16), generator=g, dtype=torch.uint8)
-    data = datasets.Images(images, y, torch.zeros(60, dtype=torch.uint8), names=tuple(EVIL), factors={"size": torch.rand(60, 1)})
+    data = datasets.Images(
+        images, y, torch.zeros(60, dtype=torch.uint8), names=tuple(EVIL), factors={"size": torch.rand(60, 1)}
+    )
     e = Explorer(x, data, steps=[0, 5, 1200], perplexities=[8], title="</script><b>title").wait(120)
     e.layout, e.epoch = "PCA", 2
     e.file = e.save(tmp_path_factory.mktemp("explorer") / "page.html")
@@ -92,7 +97,9 @@ def test_point_at_a_picture(page, explorer):
     expect(page.locator(".card")).to_contain_text(re.compile(r"\d of 8 have this label"))
     assert page.evaluate(STATE)["hovered"] == "9"
     assert drawn(page) != before  # the lines to the neighbours
-    picture = page.evaluate("() => [...document.querySelector('.card .large').getContext('2d').getImageData(3, 3, 1, 1).data]")
+    picture = page.evaluate(
+        "() => [...document.querySelector('.card .large').getContext('2d').getImageData(3, 3, 1, 1).data]"
+    )
     assert np.abs(np.array(picture[:3]) - explorer.scene.images[9, :, 0, 0].numpy()).max() <= 2
     page.mouse.move(5, 5)
     expect(page.locator(".card")).to_be_hidden()
