@@ -26,8 +26,8 @@ from sslkit.widgets import Explorer
 
 RECORDS = Path(__file__).resolve().parent / "records" / "explorer"
 SIZES = {"goal": (12_000, 10), "stress": (50_000, 20)}
-PAINTS = """() => { window.paints = []; const put = CanvasRenderingContext2D.prototype.putImageData;
-    CanvasRenderingContext2D.prototype.putImageData = function (...a) { window.paints.push(performance.now()); return put.apply(this, a); } }"""
+PAINTS = """() => { window.paints = []; const to = CanvasRenderingContext2D.prototype, put = to.putImageData;
+    to.putImageData = function (...a) { window.paints.push(performance.now()); return put.apply(this, a); } }"""
 SHOWN = """() => { const e = document.querySelector('.sslkit-explorer');
     return e && e.dataset.state === 'idle' && e.dataset.ready === 'yes' }"""
 

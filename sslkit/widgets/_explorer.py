@@ -46,7 +46,7 @@ class Explorer(anywidget.AnyWidget):
     colours = traitlets.Dict().tag(sync=True)
     neighbours = traitlets.Dict().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
-    layout = traitlets.Unicode("PCA").tag(sync=True)
+    map = traitlets.Unicode("PCA").tag(sync=True)
     colour = traitlets.Unicode("none").tag(sync=True)
     epoch = traitlets.Int(0).tag(sync=True)
     hovered = traitlets.Int(-1).tag(sync=True)
@@ -60,10 +60,10 @@ class Explorer(anywidget.AnyWidget):
         colour = next(iter(self.scene.colours), "none")
         own = next(iter(self.scene.layouts))  # a map of the user's, if there is one
         super().__init__(
-            basis=self.scene.basis(), layout=own, colour=colour, epoch=self.scene.epochs - 1, **self.scene.parts()
+            basis=self.scene.basis(), map=own, colour=colour, epoch=self.scene.epochs - 1, **self.scene.parts()
         )
         self._chosen = own != "PCA"
-        self.observe(lambda _: setattr(self, "_chosen", True), "layout")
+        self.observe(lambda _: setattr(self, "_chosen", True), "map")
         self.observe(self._enlarge, "hovered")
         self.on_msg(self._answer)
         self._thread = threading.Thread(target=self._work, name="sslkit-explorer", daemon=True)
@@ -98,7 +98,7 @@ class Explorer(anywidget.AnyWidget):
 
     def _show_first(self) -> None:
         if not self._chosen:
-            self.layout = next(name for name in self.scene.layouts if name.startswith("t-SNE"))
+            self.map = next(name for name in self.scene.layouts if name.startswith("t-SNE"))
         self._first.set()
 
     def wait(self, timeout: float | None = None) -> Explorer:
@@ -146,19 +146,19 @@ class Explorer(anywidget.AnyWidget):
     def state(self) -> dict:
         """What is shown, as plain values."""
         return {
-            "points": self.scene.n, "layout": self.layout, "layouts": list(self.layouts), "colour": self.colour,
+            "points": self.scene.n, "layout": self.map, "layouts": list(self.layouts), "colour": self.colour,
             "colours": list(self.scene.colours) + ["trustworthiness"] * bool(self.scene.trust), "epoch": self.epoch,
             "steps": self.scene.steps, "hovered": self.hovered, "selected": self.selected.tolist(),
             "measures": self.scene.measures, "working": not self._done.is_set(),
         }  # fmt: skip
 
-    @traitlets.validate("layout", "colour", "epoch")
+    @traitlets.validate("map", "colour", "epoch")
     def _check(self, proposal):
         name, value = proposal["trait"].name, proposal["value"]
-        if name == "layout" and value not in self.scene.layouts:
+        if name == "map" and value not in self.scene.layouts:
             raise unknown("layout", value, self.scene.layouts)
         if name == "colour" and value != "none":
-            self.scene.colour(value, self.layout)
+            self.scene.colour(value, self.map)
         return min(max(0, value), self.scene.epochs - 1) if name == "epoch" else value
 
     def plot(self, layout: str | None = None, *, colour: str | None = None, theme: str = "light"):
@@ -166,11 +166,11 @@ class Explorer(anywidget.AnyWidget):
         if layout is None and not self._chosen:
             self._first.wait()
         colour = colour or self.colour
-        return self.scene.plot(layout or self.layout, None if colour == "none" else colour, self.epoch, theme)
+        return self.scene.plot(layout or self.map, None if colour == "none" else colour, self.epoch, theme)
 
     def payload(self) -> str:
         """All of it as JSON that can stand inside a page: bytes as base64, and nothing that could end a script."""
-        names = ("basis", "layout", "colour", "epoch", "selected_bytes")
+        names = ("basis", "map", "colour", "epoch", "selected_bytes")
         everything = {name: getattr(self, name) for name in names} | self.scene.parts() | {"hovered": -1}
         return json.dumps(everything, default=lambda data: b64encode(data).decode()).replace("<", "\\u003c")
 

@@ -222,7 +222,7 @@ class Scene:
         near = self.neighbours
         lines = b"" if near is None else near[:, :LINES].numpy().astype("<u4").tobytes()
         return {
-            "layouts": {name: _pack_layout(y) | {"measures": self.measures.get(name, {})} for name, y in self.layouts.items()},
+            "layouts": {name: _pack_layout(y, self.measures.get(name, {})) for name, y in self.layouts.items()},
             "colours": {"colours": colours, "trust": trust},
             "neighbours": {"k": 0 if near is None else min(LINES, near.shape[1]), "index": lines},
         }  # fmt: skip
@@ -273,13 +273,14 @@ def encode(picture: np.ndarray, kind: str) -> bytes:
     return file.getvalue()
 
 
-def _pack_layout(y: Tensor) -> dict:
+def _pack_layout(y: Tensor, measures: dict) -> dict:
     """(S, N, 2) as uint16 on one scale over all epochs and both axes, y down; and the box that all of it fills."""
     low, high = y.amin((0, 1)), y.amax((0, 1))
     size = (high - low).max().clamp(min=1e-12)
     unit = 0.5 + (y - (low + high) / 2) / size * torch.tensor([1.0, -1.0])
     box = ((high - low) / size).clamp(min=0.05).tolist()
-    return {"epochs": len(y), "box": box, "xy": (unit * 65535).round().numpy().astype("<u2").tobytes()}
+    xy = (unit * 65535).round().numpy().astype("<u2").tobytes()
+    return {"epochs": len(y), "box": box, "xy": xy, "measures": measures}
 
 
 def _pack_colour(colour: dict, limits: tuple[float, float] | None = None) -> dict:

@@ -8,7 +8,6 @@ const MARKS = "●▲■◆"; // the mark changes from the eleventh class on, as
 const TRAVEL = 600; // milliseconds from one map to another
 const HELP = "Drag to move, Ctrl and wheel to zoom, click to select, Shift to add, Shift and drag to draw a lasso. " +
   "Keyboard: arrows go from picture to picture, Enter selects, Escape clears, + and - zoom, 0 shows all.";
-let count = 0;
 
 /** An element; children that are strings become text, never HTML. */
 function h(tag, attributes = {}, ...children) {
@@ -85,7 +84,7 @@ class Local {
 
 class Explorer {
   constructor(el, model) {
-    Object.assign(this, { model, id: `sslkit-explorer-${++count}`, view: { zoom: 1, x: 0.5, y: 0.5 }, hidden: new Set() });
+    Object.assign(this, { model, id: `sslkit-${Math.random().toString(36).slice(2)}`, view: { zoom: 1, x: 0.5, y: 0.5 }, hidden: new Set() });
     const basis = model.get("basis");
     Object.assign(this, basis, { shown: [], stamps: {}, tint: Array(basis.n), selected: [] }); // n, steps, look, sheet
     for (const name of ["at", "from"]) this[name] = new Float32Array(2 * this.n); // where points are, and came from
@@ -115,9 +114,9 @@ class Explorer {
       this.press(event.currentTarget, event.currentTarget.getAttribute("aria-pressed") === "false");
       this.choosePictures();
     }, { "aria-pressed": `${pressed}` });
-    const choice = (control) => h("select", { "data-control": control, change: (e) => this.set(control, e.target.value) });
-    this.layoutChoice = choice("layout");
-    this.colourChoice = choice("colour");
+    const choice = (control, name) => h("select", { "data-control": control, change: (e) => this.set(name, e.target.value) });
+    this.layoutChoice = choice("layout", "map");
+    this.colourChoice = choice("colour", "colour");
     this.search = h("input", { type: "search", "data-control": "search", placeholder: "search a label", maxlength: 200,
       "aria-label": "Select by label", input: () => this.find(this.search.value) });
     this.lassoButton = toggle("lasso", "Lasso", "Draw a lasso around pictures", false);
@@ -162,7 +161,7 @@ class Explorer {
   isPressed(button) { return button.getAttribute("aria-pressed") === "true"; }
 
   listen() {
-    const redraw = { layouts: () => this.readLayouts(), layout: () => this.go(), epoch: () => this.go(), colours: () => this.readColours(),
+    const redraw = { layouts: () => this.readLayouts(), map: () => this.go(), epoch: () => this.go(), colours: () => this.readColours(),
       colour: () => this.changeColour(), neighbours: () => this.readNeighbours(), selected_bytes: () => this.readSelection(),
       hovered: () => this.showCard(), picture: () => this.showLarge(), status: () => this.work.replaceChildren(this.model.get("status")) };
     const heard = Object.entries(redraw).map(([name, act]) => [`change:${name}`, act]);
@@ -212,11 +211,11 @@ class Explorer {
     this.showMap();
   }
 
-  get layout() { return this.layouts[this.model.get("layout")] ?? Object.values(this.layouts)[0]; }
+  get layout() { return this.layouts[this.model.get("map")] ?? Object.values(this.layouts)[0]; }
   get epoch() { return Math.min(this.model.get("epoch"), this.layout.epochs - 1); }
 
   showMap() {
-    const name = this.model.get("layout"), { epochs, measures } = this.layout, last = this.epoch === epochs - 1;
+    const name = this.model.get("map"), { epochs, measures } = this.layout, last = this.epoch === epochs - 1;
     this.options(this.layoutChoice, Object.keys(this.layouts), name);
     this.time.hidden = epochs < 2;
     Object.assign(this.slider, { max: epochs - 1, value: this.epoch }); // in this order
@@ -253,7 +252,7 @@ class Explorer {
 
   get colour() {
     const name = this.model.get("colour");
-    return name === "trustworthiness" ? this.trust[this.model.get("layout")] : this.colours[name];
+    return name === "trustworthiness" ? this.trust[this.model.get("map")] : this.colours[name];
   }
 
   changeColour(other = true) {

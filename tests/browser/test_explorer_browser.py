@@ -32,7 +32,7 @@ def explorer(tmp_path_factory):
         images, y, torch.zeros(60, dtype=torch.uint8), names=tuple(EVIL), factors={"size": torch.rand(60, 1)}
     )
     e = Explorer(x, data, steps=[0, 5, 1200], perplexities=[8], title="</script><b>title").wait(120)
-    e.layout, e.epoch = "PCA", 2
+    e.map, e.epoch = "PCA", 2
     e.file = e.save(tmp_path_factory.mktemp("explorer") / "page.html")
     return e
 
@@ -315,7 +315,9 @@ unlink, heard = widgets.link(a, b), []
 a.on_select(lambda index: heard.append(time.time()))
 a
 """
-ASK = "print(len(a.selected), a.selected.dtype, heard[-1], a.epoch, a.layout, a.hovered == b.hovered >= 0, a.state['working'])"
+ASK = (
+    "print(len(a.selected), a.selected.dtype, heard[-1], a.epoch, a.map, a.hovered == b.hovered, a.state['working'])"
+)
 
 
 @pytest.mark.parametrize("app", ["lab", "notebook7"])

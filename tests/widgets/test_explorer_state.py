@@ -222,10 +222,10 @@ def test_the_selection(explorer):
 
 
 def test_what_is_shown_is_checked(explorer):
-    explorer.layout, explorer.colour, explorer.epoch = "PCA", "trustworthiness", 99
+    explorer.map, explorer.colour, explorer.epoch = "PCA", "trustworthiness", 99
     assert explorer.epoch == 0
     with pytest.raises(ValueError, match="Unknown layout 'tsne'"):
-        explorer.layout = "tsne"
+        explorer.map = "tsne"
     with pytest.raises(ValueError, match="Unknown colouring 'colour'"):
         explorer.colour = "colour"
 
@@ -274,7 +274,7 @@ def test_closing_stops_the_background():
     x, y = clusters()
     e = Explorer(x, labels=y, perplexities=[], predicted=predicted)
     assert running.wait(30)
-    with pytest.raises(TimeoutError, match="not done after 0.1 s: Computing probe"):
+    with pytest.raises(TimeoutError, match=r"not done after 0\.1 s: Computing probe"):
         e.wait(0.1)
     e.close()
     assert not e._thread.is_alive()
