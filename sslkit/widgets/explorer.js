@@ -16,6 +16,7 @@ function h(tag, attributes = {}, ...children) {
     if (typeof value === "function") node.addEventListener(key, value);
     else if (value !== false) node.setAttribute(key, value === true ? "" : value);
   }
+  if (attributes["data-control"]) node.setAttribute("data-lm-suppress-shortcuts", "true"); // else Jupyter takes its keys
   node.append(...children);
   return node;
 }
@@ -629,7 +630,6 @@ class Explorer {
     if (!act) return;
     act();
     event.preventDefault();
-    event.stopPropagation(); // Jupyter has keys of its own
   }
 
   /** Go to the nearest picture in a direction: one that lies aside counts as farther. */
