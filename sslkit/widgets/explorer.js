@@ -23,7 +23,11 @@ function h(tag, attributes = {}, ...children) {
 
 /** Bytes as they arrive, from the kernel as a view, in a page as base64, as numbers. */
 function numbers(value, Type) {
-  if (typeof value === "string") value = Uint8Array.from(atob(value), (c) => c.charCodeAt(0));
+  if (typeof value === "string") {
+    const text = atob(value);
+    value = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) value[i] = text.charCodeAt(i);
+  }
   if (!ArrayBuffer.isView(value)) return new Type(value ?? 0);
   return new Type(value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength));
 }
@@ -79,8 +83,7 @@ class Local {
     for (const listener of this.listeners[`change:${name}`] ?? []) listener();
   }
   on(event, listener) { (this.listeners[event] ??= []).push(listener); }
-  off() {}
-  save_changes() {}
+  off() {} save_changes() {}
 }
 
 class Explorer {
@@ -132,10 +135,8 @@ class Explorer {
     this.play = button("play", "▶ Play", "Play the training", () => this.playing(!this.timer), { "aria-pressed": "false" });
     this.slider = h("input", { type: "range", min: 0, max: 0, step: 1, "data-control": "epoch", "aria-label": "Moment of the training",
       input: () => { this.playing(false); this.set("epoch", Number(this.slider.value)); } });
-    this.moment = h("span", { class: "moment" });
+    [this.measures, this.work, this.moment] = ["measures", "work", "moment"].map((name) => h("span", { class: name }));
     this.time = h("div", { class: "time" }, this.play, this.slider, this.moment);
-    this.measures = h("span", { class: "measures" });
-    this.work = h("span", { class: "work" });
     this.said = h("p", { role: "status" });
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "Legend: press a class to hide or show it" });
     this.title = h("h4", {}, "Selection");
@@ -305,8 +306,7 @@ class Explorer {
       this.visible[i] = !(classes && this.hidden.has(value));
       this.ink[i] = pixel(dim && !this.isSelected[i] ? mix(tint, paper, 0.78) : tint);
     }
-    for (const button of this.legend.querySelectorAll("[data-class] > .mark"))
-      button.style.color = css(this.palette[button.parentNode.dataset.class % 10]);
+    for (const m of this.legend.querySelectorAll("[data-class] > .mark")) m.style.color = css(this.palette[m.parentNode.dataset.class % 10]);
   }
 
   showLegend() {
@@ -427,12 +427,13 @@ class Explorer {
   paint() {
     const radius = this.ratio * Math.min(7, Math.min(5, 26 / this.n ** 0.27) * this.view.zoom ** 0.3);
     const dots = this.marks(radius), halos = this.n <= 5000 && this.marks(radius + 0.8 * this.ratio), paper = pixel(this.paper);
+    const { at, scale } = this, left = this.width / 2 - this.view.x * scale, top = this.height / 2 - this.view.y * scale;
     this.pixels.fill(paper);
     for (const chosen of this.selected.length ? [0, 1] : [0]) {
       for (let j = 0; j < this.n; j++) {
         const i = this.order[j];
         if (!this.visible[i] || this.isSelected[i] !== chosen) continue;
-        const x = this.x(i), y = this.y(i);
+        const x = left + at[2 * i] * scale, y = top + at[2 * i + 1] * scale;
         if (halos) this.dot(x, y, halos[this.mark[i]], paper);
         this.dot(x, y, dots[this.mark[i]], this.ink[i]);
       }
