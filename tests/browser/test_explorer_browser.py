@@ -70,6 +70,7 @@ def point(explorer, page, i, layout="PCA", epoch=2):
 
 def lasso_all(page):
     """Draw a lasso around everything. Returns when it was closed."""
+    control(page, "map").first.scroll_into_view_if_needed()
     box = control(page, "map").first.bounding_box()
     left, top, right, low = box["x"] + 3, box["y"] + 3, box["x"] + box["width"] - 3, box["y"] + box["height"] - 3
     control(page, "lasso").first.click()
