@@ -70,10 +70,11 @@ def point(explorer, page, i, layout="PCA", epoch=2):
 
 def lasso_all(page):
     """Draw a lasso around everything. Returns when it was closed."""
+    control(page, "lasso").first.click()
+    page.wait_for_timeout(300)  # a notebook scrolls to the cell that was clicked
     control(page, "map").first.scroll_into_view_if_needed()
     box = control(page, "map").first.bounding_box()
     left, top, right, low = box["x"] + 3, box["y"] + 3, box["x"] + box["width"] - 3, box["y"] + box["height"] - 3
-    control(page, "lasso").first.click()
     page.mouse.move(left, top)
     page.mouse.down()
     for x, y in [(right, top), (right, low), (left, low)]:
@@ -316,9 +317,7 @@ unlink, heard = widgets.link(a, b), []
 a.on_select(lambda index: heard.append(time.time()))
 a
 """
-ASK = (
-    "print(len(a.selected), a.selected.dtype, heard[-1], a.epoch, a.map, a.hovered == b.hovered, a.state['working'])"
-)
+ASK = "print(len(a.selected), a.selected.dtype, heard[-1], a.epoch, a.map, a.hovered == b.hovered, a.state['working'])"
 
 
 @pytest.mark.parametrize("app", ["lab", "notebook7"])
