@@ -444,11 +444,11 @@ class Explorer {
   /** Which points stand there as pictures: as many as fit without covering each other, always tried in the same order. */
   choosePictures() {
     this.shown = [];
-    const size = 27 * (this.ratio ?? 1), taken = new Set();
+    const half = 13 * (this.ratio ?? 1), taken = new Set();
     if (this.bitmap && this.pixels && this.isPressed(this.pictureButton)) for (const i of this.order) {
-      const x = this.x(i), y = this.y(i), column = Math.floor(x / size - 0.5), row = Math.floor(y / size - 0.5);
+      const x = this.x(i), y = this.y(i), column = Math.floor(x / half - 1), row = Math.floor(y / half - 1);
       if (!this.visible[i] || x < 0 || y < 0 || x > this.width || y > this.height) continue;
-      const cells = [[0, 0], [0, 1], [1, 0], [1, 1]].map(([c, r]) => (column + c) * 10000 + row + r); // that it would touch
+      const cells = Array.from({ length: 9 }, (_, j) => (column + (j % 3)) * 10000 + row + Math.floor(j / 3)); // that it touches
       if (cells.some((cell) => taken.has(cell))) continue;
       cells.forEach((cell) => taken.add(cell));
       this.shown.push(i);
