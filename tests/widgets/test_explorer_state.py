@@ -51,13 +51,11 @@ def unpack(value, dtype):
 
 def test_pca_is_there_at_once_and_the_rest_when_it_is_done():
     x, _ = clusters()
-    scene = Scene(x, pictures(), perplexities=[8, 5], seeds=[0, 3])
+    scene = Scene(x, pictures(), perplexities=[8], seeds=[0, 3])
     assert list(scene.layouts) == ["PCA"]
     assert scene.parts()["neighbours"] == {"k": 0, "index": b""}
     assert scene.compute() is scene
-    assert list(scene.layouts) == [
-        "PCA", "t-SNE, perplexity 8", "t-SNE, perplexity 8, random start 3", "t-SNE, perplexity 5",
-    ]  # fmt: skip
+    assert list(scene.layouts) == ["PCA", "t-SNE, perplexity 8", "t-SNE, perplexity 8, random start 3"]
     assert set(scene.measures) == set(scene.trust) == set(scene.layouts)
     assert list(scene.colours) == ["label", "size", "kind", "angle", "where 1", "where 2", "cluster", "probe"]
     assert scene.colours["probe"]["values"].mean() < 0.1  # clusters are easy
@@ -195,6 +193,7 @@ def explorer():
     e.close()
 
 
+@pytest.mark.filterwarnings("ignore:Glyph")  # matplotlib has no fox
 def test_state_and_plot_need_no_browser(explorer):
     state = explorer.state
     assert json.loads(json.dumps(state)) == state
