@@ -89,16 +89,15 @@ class Local {
 class Explorer {
   constructor(el, model) {
     Object.assign(this, { model, id: `sslkit-${Math.random().toString(36).slice(2)}`, view: { zoom: 1, x: 0.5, y: 0.5 }, hidden: new Set() });
-    const basis = model.get("basis");
-    Object.assign(this, basis, { shown: [], stamps: {}, tint: Array(basis.n), selected: [] }); // n, steps, look, sheet
+    Object.assign(this, model.get("basis"), { shown: [], stamps: {}, tint: [], selected: [] }); // n, steps, look, sheet
     for (const name of ["at", "from"]) this[name] = new Float32Array(2 * this.n); // where points are, and came from
     for (const name of ["isSelected", "visible", "mark"]) this[name] = new Uint8Array(this.n);
     this.ink = new Uint32Array(this.n);
     const mixed = (i) => Math.imul(i + 1, 2654435761) >>> 0; // drawn in turn, the last class would cover the others
     this.order = Uint32Array.from({ length: this.n }, (_, i) => i).sort((i, j) => mixed(i) - mixed(j));
     this.build(el);
-    this.listen();
     for (const part of ["Layouts", "Colours", "Neighbours", "Selection"]) this[`read${part}`]();
+    this.listen();
     this.go(false);
     if (this.sheet.side) {
       createImageBitmap(new Blob([numbers(this.sheet.data, Uint8Array)], { type: this.sheet.type })).then((bitmap) => {
@@ -245,8 +244,7 @@ class Explorer {
   readColours() {
     const { colours, trust } = this.model.get("colours"), read = (one) => ({ ...one, values: numbers(one.values, Uint16Array) });
     Object.assign(this, { colours: each(colours, read), trust: each(trust, read) });
-    this.names = this.colours.label?.names ?? [];
-    this.search.hidden = !this.names.length;
+    this.search.hidden = !(this.names = this.colours.label?.names ?? []).length;
     const names = Object.keys(this.colours).concat(Object.keys(this.trust).length ? "trustworthiness" : []);
     this.options(this.colourChoice, names.length ? names : ["none"], this.model.get("colour"));
     this.changeColour(false);
@@ -425,7 +423,8 @@ class Explorer {
   }
 
   paint() {
-    const radius = this.ratio * Math.min(7, Math.min(5, 26 / this.n ** 0.27) * this.view.zoom ** 0.3);
+    const room = this.ratio * Math.min(1, Math.sqrt(this.width / this.ratio / 600)); // smaller on a phone
+    const radius = room * Math.min(7, Math.min(5, 26 / this.n ** 0.27) * this.view.zoom ** 0.3);
     const dots = this.marks(radius), halos = this.n <= 5000 && this.marks(radius + 0.8 * this.ratio), paper = pixel(this.paper);
     const { at, scale } = this, left = this.width / 2 - this.view.x * scale, top = this.height / 2 - this.view.y * scale;
     this.pixels.fill(paper);
@@ -533,9 +532,10 @@ class Explorer {
   placeCard() {
     const i = this.model.get("hovered"), x = this.x(i) / this.ratio, y = this.y(i) / this.ratio;
     const { clientWidth: w, clientHeight: t } = this.stage, { offsetWidth, offsetHeight } = this.card;
-    const left = x + 18 + offsetWidth < w ? x + 18 : x - 18 - offsetWidth;
-    const top = Math.min(Math.max(4, y - offsetHeight / 2), t - offsetHeight - 4);
-    this.card.style.transform = `translate(${Math.round(Math.max(4, left))}px, ${Math.round(top)}px)`;
+    const near = this.neighboursOf(i), crowd = near.reduce((sum, j) => sum + this.x(j) - this.x(i), 0); // on which side they lie
+    const fits = x + 18 + offsetWidth < w, left = fits && (crowd < 0 || x < 18 + offsetWidth) ? x + 18 : x - 18 - offsetWidth;
+    const top = Math.min(Math.max(4, y - offsetHeight / 2), t - offsetHeight - 4), [dx, dy] = [Math.max(4, left), top].map(Math.round);
+    this.card.style.transform = `translate(${dx}px, ${dy}px)`;
   }
 
   /** A larger picture than the sheet has, sent by the kernel. */
