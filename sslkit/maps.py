@@ -6,8 +6,19 @@ Tensors or arrays go in; the arithmetic is float64 on the CPU; maps come out as 
 
 from __future__ import annotations
 
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor
+
+from sslkit.datasets._cache import cache_folder
+
+_MADE: dict[str, Tensor] = {}  # maps made by this process, by their content
 
 
 def pca(x: Tensor, *, dim: int = 2) -> Tensor:
@@ -68,6 +79,40 @@ def aligned(snapshots: Tensor, *, method: str = "pca", perplexity: float = 30.0)
     return torch.stack([y / y.std().clamp(min=1e-12) for y in maps])
 
 
+def remembered(make: Callable[..., Tensor], x: Tensor, **options) -> Tensor:
+    """What `make(x, **options)` returns, made only once for the same content: a t-SNE takes long.
+
+    Kept in memory, and in sslkit's cache folder where that can be written. The key is a hash of x, the options, this
+    file and scikit-learn's version, so that a map never outlives the code that made it.
+    """
+    from sklearn import __version__
+
+    x = torch.as_tensor(x).detach().cpu().contiguous()
+    said = repr((make.__name__, sorted(options.items()), tuple(x.shape), str(x.dtype), __version__))
+    digest = hashlib.sha256(said.encode() + Path(__file__).read_bytes())
+    digest.update(x.numpy())
+    key = digest.hexdigest()[:32]
+    file = cache_folder() / "maps" / f"{key}.npy"
+    if key not in _MADE:
+        try:
+            _MADE[key] = torch.from_numpy(np.load(file))
+        except (OSError, ValueError, EOFError):  # not there, or damaged
+            _MADE[key] = make(x, **options)
+            _keep(file, _MADE[key])
+    return _MADE[key].clone()
+
+
+def _keep(file: Path, y: Tensor) -> None:
+    scratch = file.with_name(f"{file.stem}-{os.getpid()}.tmp")
+    with suppress(OSError):  # no room, or not ours: the map is made anew another time
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(scratch, "wb") as opened:
+            np.save(opened, y.numpy())
+        scratch.replace(file)  # at once: nobody ever reads half a map
+    with suppress(OSError):
+        scratch.unlink()
+
+
 def neighbours(x: Tensor, *, k: int = 10, chunk: int = 1024) -> Tensor:
     """The k nearest other points of each point, nearest first, exactly: `(N, D) -> (N, k)` int64. Needs k < N."""
     x = _points("x", x)
@@ -91,12 +136,17 @@ def trustworthiness(x: Tensor, y: Tensor, *, k: int = 10, chunk: int = 1024) -> 
     neighbours j on the map, with r(i, j) the rank of j among the neighbours of i in x. Needs k < N / 2. The same number
     as scikit-learn's, without its N x N matrices.
     """
-    (x, y), n, excess = _pair(x, y), len(x), 0
+    return trust(x, y, k=k, chunk=chunk).double().mean().item()
+
+
+def trust(x: Tensor, y: Tensor, *, k: int = 10, chunk: int = 1024) -> Tensor:
+    """The trustworthiness of every single point of the map y, whose mean is `trustworthiness`: `-> (N,)`, 0 to 1."""
+    (x, y), n, excess = _pair(x, y), len(x), []
     _need(1 <= k < n / 2, f"k is {k}, but must be from 1 to below N / 2 = {n / 2:g}.")
     for d, seen in zip(_distances(x, chunk), neighbours(y, k=k, chunk=chunk).split(chunk)):
         ranks = [(d < one[:, None]).sum(1, dtype=torch.int32) + 1 for one in d.gather(1, seen).T]  # k times (chunk,)
-        excess += (torch.stack(ranks) - k).clamp(min=0).sum().item()
-    return 1 - 2 * excess / (n * k * (2 * n - 3 * k - 1))
+        excess.append((torch.stack(ranks) - k).clamp(min=0).sum(0))
+    return (1 - 2 * torch.cat(excess).double() / (k * (2 * n - 3 * k - 1))).float()
 
 
 def noise_twin(x: Tensor, seed: int = 0) -> Tensor:

@@ -14,6 +14,9 @@ import torch
 
 from sslkit import checkpoint, evaluation, plots, seeds
 from sslkit.run import Run
+from sslkit.widgets import Explorer, Scene
+from sslkit.widgets._explorer import inline, script
+from sslkit.widgets._explorer import style as widget_style
 
 
 def write_report(run: Run, path: str | Path) -> Path:
@@ -22,7 +25,8 @@ def write_report(run: Run, path: str | Path) -> Path:
     """
     folder = checkpoint.check_writable(path)
     table = run.evaluate()
-    figures = draw(run)
+    explorers = explore(run)
+    figures = draw(run, explorers)
     run.save(folder)
     for name, figure in figures.items():
         checkpoint.write_file(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
@@ -40,12 +44,20 @@ def write_report(run: Run, path: str | Path) -> Path:
     arrays |= {"map": run.map["positions"], "map_index": run.map["index"]}
     arrays = {name: value.numpy() for name, value in arrays.items() if value is not None}
     checkpoint.write_file(folder / "embeddings.npz", lambda file: np.savez_compressed(file, **arrays))
-    page = _page(run, table, figures, ceiling).encode()
+    page = _page(run, table, figures, explorers, ceiling).encode()
     checkpoint.write_file(folder / "report.html", lambda file: file.write(page))
     return folder / "report.html"
 
 
-def draw(run: Run) -> dict[str, object]:
+def explore(run: Run) -> dict[str, Explorer]:
+    """What can be explored on the page, complete: the map, and the journey of the training if it was recorded."""
+    explorers = {"map": run.explore(perplexities=[30], seeds=[0])}
+    if run.history is not None and len(run.history.snapshots) > 1:
+        explorers["journey"] = run.explore(journey=True)
+    return {name: explorer.wait() for name, explorer in explorers.items()}
+
+
+def draw(run: Run, explorers: dict[str, Explorer]) -> dict[str, object]:
     """All figures of a run, by name. What needs labels or factors is left out where there are none."""
     table = run.evaluate()
     figures = {"views": plots.views_grid(*_sample_views(run))}
@@ -63,7 +75,9 @@ def draw(run: Run) -> dict[str, object]:
             {name: {row: table[row, name] for row in ("linear probe", "kNN")} for name in measured}, chance=chance
         )
         figures["few_labels"] = plots.few_label(curves, chance=chance)
-    figures["map"] = run.explore()
+    figures["map"] = explorers["map"].plot()
+    if "journey" in explorers:
+        figures["journey"] = _stills(explorers["journey"].scene)
     figures["neighbours"] = plots.neighbours(*_sample_neighbours(run))
     figures["collapse"] = plots.collapse(
         {n: table.collapse[n] for n in table.collapse if n not in ("raw pixels", "PCA")}
@@ -74,6 +88,14 @@ def draw(run: Run) -> dict[str, object]:
             {name: {row.removesuffix(" (R²)"): table.columns[name][row] for row in probed} for name in measured}
         )
     return figures
+
+
+def _stills(scene: Scene):
+    """Six moments of the training side by side, for print and for readers without scripts."""
+    name = next((name for name in scene.layouts if name.startswith("t-SNE")), "PCA")
+    moments = sorted({round(i * (scene.epochs - 1) / 5) for i in range(6)})
+    maps = {f"step {scene.steps[i]:,}": scene.layouts[name][i] for i in moments}
+    return plots.maps_grid(maps, scene.labels, names=scene.names or None)
 
 
 def _sample_views(run: Run):
@@ -119,6 +141,11 @@ TEXT = {  # figure: (heading, what it is for)
         "Labels are expensive. The curves show how far a linear classifier gets with few of them.",
     ),
     "map": ("The map", "t-SNE places pictures that are neighbours in the representation near each other."),
+    "journey": (
+        "How it got there",
+        "The same validation pictures from the first step of the training to the last: press Play, or move the slider. "
+        "Each map starts from the one before.",
+    ),
     "neighbours": (
         "Nearest neighbours",
         "Wrong neighbours tell what the encoder confuses.",
@@ -135,13 +162,15 @@ TEXT = {  # figure: (heading, what it is for)
 }
 
 
-def _page(run: Run, table: evaluation.Table, figures: dict, ceiling: evaluation.Score | None) -> str:
+def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, ceiling: evaluation.Score | None) -> str:
     method = (run.method.spec or {}).get("name", "your method")
     title = f"{method} on {run.data.name}"
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]
         body = plots.html(figure)
+        if name in explorers:  # the figure is for print, and for readers without scripts
+            body = f'{inline(explorers[name])}<div class="still">{body}</div>'
         if name == ("result" if "result" in figures else "loss"):
             scroll = 'class="scroll" tabindex="0" role="region" aria-label="Table of results"'
             body += f"<div {scroll}>{table._repr_html_()}</div>"
@@ -149,14 +178,14 @@ def _page(run: Run, table: evaluation.Table, figures: dict, ceiling: evaluation.
     style = files("sslkit").joinpath("report.css").read_text()
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}: sslkit report</title><style>{style}</style></head><body><main>
+<title>{escape(title)}: sslkit report</title><style>{widget_style()}{style}</style></head><body><main>
 <h1>What did it learn without labels?</h1>
 <p class="lead">{escape(title)}: an encoder looked at {len(run.data.train):,} pictures for
 {run.history.seconds / 60:.1f} minutes and was never told what is on them. This page asks what it can tell apart now.</p>
 {_result(table, ceiling)}
 {"".join(sections)}
 <section id="made"><h2>How this was made</h2>{_facts(run)}</section>
-</main></body></html>
+</main>{script()}</body></html>
 """
 
 

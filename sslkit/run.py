@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sslkit import checkpoint, datasets, distributed, evaluation, maps, nets, plots, recipes, seeds
+from sslkit import checkpoint, datasets, distributed, evaluation, maps, nets, recipes, seeds
 from sslkit.datasets import Images
 from sslkit.methods import Method
 from sslkit.progress import Bar
@@ -288,11 +288,9 @@ class Run:
 
         The measures say how far the map can be trusted: trustworthiness, and how many true neighbours it shows.
         """
-        x = torch.nn.functional.normalize(self.features["this encoder"]["test"], dim=1)
-        index = torch.randperm(len(x), generator=seeds.generator("map"))[:2000].sort().values
-        x = x[index]
-        perplexity = min(30.0, (len(x) - 1) / 4)
-        positions = maps.tsne(x, perplexity=perplexity)
+        index = self._mapped
+        x = torch.nn.functional.normalize(self.features["this encoder"]["test"], dim=1)[index]
+        positions = maps.remembered(maps.tsne, x, perplexity=min(30.0, (len(x) - 1) / 4))
         k = min(10, (len(x) - 1) // 2)
         measures = {
             "trustworthiness": maps.trustworthiness(x, positions, k=k),
@@ -300,14 +298,36 @@ class Run:
         }
         return {"positions": positions, "index": index, "measures": measures}
 
-    def explore(self):
-        """The map of the test pictures as a figure: t-SNE of their representations, coloured by label."""
-        test = self.data.test[self.map["index"]]
-        return plots.map2d(
-            self.map["positions"],
-            test.labels,
-            names=test.names or None,
-            images=test.images,
-            measures=self.map["measures"],
-            method="t-SNE",
-        )
+    @property
+    def _mapped(self) -> Tensor:
+        n = len(self.data.test)
+        return torch.randperm(n, generator=seeds.generator("map"))[:2000].sort().values
+
+    def explore(self, *, journey: bool = False, **options):
+        """The map of up to 2,000 test pictures as an `Explorer`: point, select, colour. `explore().plot()` is a figure.
+
+        journey: instead, validation pictures as the encoder saw them from the first step to the last, with a slider.
+        options: of the explorer, as `perplexities=` and `seeds=` of its t-SNE maps. PCA is shown at once, the rest is
+        computed in the background. Raises ValueError if there is no journey to show.
+        """
+        from sslkit.widgets import Explorer  # a face of the run, as the report
+
+        name = (self.method.spec or {}).get("name", "your method") if self.method is not None else "an encoder"
+        options = {"title": f"{name} on {self.about['name']}"} | options
+        if journey:
+            history = self.history
+            if history is None or len(history.snapshots) < 2:
+                raise ValueError(
+                    "This run has no snapshots of its training: train with marks=10 and validation pictures."
+                )
+            seen, x = self.data.val[history.snapshot_index], torch.stack(history.snapshots).float()
+            return Explorer(x, seen, steps=history.snapshot_steps, **options)
+        test = self.data.test
+        return Explorer(self.embed(test)[self._mapped], test[self._mapped], predicted=self._predict, **options)
+
+    def _predict(self) -> Tensor:
+        """Labels that a linear probe, fitted on the training pictures, gives to those on the map."""
+        x, data = self.features["this encoder"], self.data
+        val = {} if data.val.labels is None else {"val_x": x["val"], "val_y": data.val.labels}
+        probe = evaluation.fit_linear(x["train"], data.train.labels, **val)
+        return probe.predict(x["test"][self._mapped])

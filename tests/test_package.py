@@ -21,7 +21,13 @@ def wheel(tmp_path_factory):
 @pytest.mark.slow
 def test_wheel_has_data_and_licences_and_no_tests(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    for name in ("sslkit/_data/emoji.npz", "sslkit/_data/fashion.npz", "sslkit/report.css"):
+    for name in (
+        "sslkit/_data/emoji.npz",
+        "sslkit/_data/fashion.npz",
+        "sslkit/report.css",
+        "sslkit/widgets/explorer.js",
+        "sslkit/widgets/explorer.css",
+    ):
         assert name in names
     assert sum(name.startswith("sslkit/_data/LICENSES/") for name in names) >= 3
     assert not [name for name in names if name.startswith(("tests/", "notebooks/", "data/"))]

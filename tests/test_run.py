@@ -88,7 +88,8 @@ def test_report_writes_everything_that_was_promised(folder):
 def test_report_is_one_file_that_opens_offline(folder):
     page = (folder / "report.html").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
-    assert "http" not in re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", page)
+    packed = r"""data:image/png;base64,[A-Za-z0-9+/=]+|<script type="application/json".*?</script>"""
+    assert "http" not in re.sub(packed, "", page, flags=re.DOTALL)
     assert "@import" not in page
     assert page.count("<img") == page.count('alt="') >= 6
     assert "collapsed" in page
@@ -157,7 +158,7 @@ def test_a_method_of_your_own(tiny_shapes, tmp_path):
     )
     run = sslkit.pretrain(method, tiny_shapes, **QUICK)
     assert run.history.step == 6
-    assert run.explore().caption
+    assert run.explore().plot().caption
     run.save(tmp_path)
     with pytest.raises(ValueError, match="holds a method or an encoder of your own"):
         sslkit.load(tmp_path)

@@ -97,11 +97,21 @@ print("pictures", tuple(data.test.images.shape), "-> representations", tuple(h.s
 
 # %% [markdown]
 # Nobody can look at a space of so many dimensions. A *map* squeezes it into two: pictures with similar representations
-# should be neighbours on the map. (The next cell takes some seconds. It computes the representations of all pictures,
-# and also those of the *baselines* that you will need in section 5.)
+# should be neighbours on the map. The next cell opens the *explorer*. It starts with a simple map, the principal
+# components. After some seconds a better one, made by t-SNE, is ready, and the points move there.
 
 # %%
-run.explore()
+explorer = run.explore()
+explorer
+
+# %% [markdown]
+# Point at a picture: lines lead to its true nearest neighbours in the representation. On an honest map they are short.
+# Click to select a picture, or press *Lasso* and draw around some. `explorer.selected` has their numbers.
+#
+# This is the same map as a figure, for those who read without running:
+
+# %%
+explorer.plot()
 
 # %% [markdown]
 # Look at the map for a minute. The colours show the true shape. Neither the encoder nor the map knew it.

@@ -3,7 +3,7 @@ validation split, the test split is used once, and every result stands beside it
 
 # ruff: noqa: F401 (this file is the list of what is public)
 from sslkit.evaluation._baselines import baselines
-from sslkit.evaluation._clustering import clustering
+from sslkit.evaluation._clustering import clustering, k_means
 from sslkit.evaluation._collapse import collapse
 from sslkit.evaluation._evaluate import evaluate
 from sslkit.evaluation._factors import factors

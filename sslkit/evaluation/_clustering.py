@@ -2,6 +2,7 @@
 
 import warnings
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,15 +17,22 @@ def clustering(x: Tensor, y: Tensor, *, seed: int = 0) -> dict[str, float]:
     how many classes there are. 1 is perfect; one class is always perfect.
     """
     from scipy.optimize import linear_sum_assignment
-    from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from sklearn.metrics.cluster import contingency_matrix
 
     x, y = check("clustering", x, y)
-    with warnings.catch_warnings():  # a collapsed encoder has fewer points than clusters: the numbers will say so
-        warnings.simplefilter("ignore")
-        cluster = KMeans(len(y.unique()), n_init=4, random_state=seed).fit_predict(F.normalize(x, dim=1).numpy())
+    cluster = k_means(x, len(y.unique()), seed=seed)
     together = contingency_matrix(y, cluster)  # (K, K) how many images of class i are in cluster j
     right = together[linear_sum_assignment(together, maximize=True)].sum()
     nmi, ari = normalized_mutual_info_score(y, cluster), adjusted_rand_score(y, cluster)
     return {"nmi": float(nmi), "ari": float(ari), "accuracy": float(right / len(y))}
+
+
+def k_means(x: Tensor, clusters: int, *, seed: int = 0) -> Tensor:
+    """The cluster of each row by k-means on the directions of the features: (N, D) -> (N,), from 0 to clusters - 1."""
+    from sklearn.cluster import KMeans
+
+    with warnings.catch_warnings():  # a collapsed encoder has fewer points than clusters: the numbers will say so
+        warnings.simplefilter("ignore")
+        engine = KMeans(clusters, n_init=4, random_state=seed)
+        return torch.from_numpy(engine.fit_predict(F.normalize(x, dim=1).numpy())).long()

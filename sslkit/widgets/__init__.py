@@ -6,11 +6,16 @@
 """
 
 from sslkit.widgets._dashboard import Dashboard
+from sslkit.widgets._explorer import Explorer, link
 from sslkit.widgets._honesty import HonestyPanel
 from sslkit.widgets._invariance import InvarianceMatrix
 from sslkit.widgets._loss import LossLab
 from sslkit.widgets._predict import Predict
+from sslkit.widgets._scene import Scene
 from sslkit.widgets._switchboard import CollapseSwitchboard
 from sslkit.widgets._views import ViewsPlayground
 
-__all__ = ["CollapseSwitchboard", "Dashboard", "HonestyPanel", "InvarianceMatrix", "LossLab", "Predict", "ViewsPlayground"]
+__all__ = [
+    "CollapseSwitchboard", "Dashboard", "Explorer", "HonestyPanel", "InvarianceMatrix", "LossLab", "Predict", "Scene",
+    "ViewsPlayground", "link",
+]  # fmt: skip
