@@ -5,17 +5,30 @@
     widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
 """
 
-from sslkit.widgets._dashboard import Dashboard
-from sslkit.widgets._explorer import Explorer, link
-from sslkit.widgets._honesty import HonestyPanel
-from sslkit.widgets._invariance import InvarianceMatrix
-from sslkit.widgets._loss import LossLab
-from sslkit.widgets._predict import Predict
-from sslkit.widgets._scene import Scene
-from sslkit.widgets._switchboard import CollapseSwitchboard
-from sslkit.widgets._views import ViewsPlayground
+from importlib import import_module
 
-__all__ = [
-    "CollapseSwitchboard", "Dashboard", "Explorer", "HonestyPanel", "InvarianceMatrix", "LossLab", "Predict", "Scene",
-    "ViewsPlayground", "link",
-]  # fmt: skip
+_NAMES = {
+    "CollapseSwitchboard": "_switchboard",
+    "Dashboard": "_dashboard",
+    "Explorer": "_explorer",
+    "HonestyPanel": "_honesty",
+    "InvarianceMatrix": "_invariance",
+    "LossLab": "_loss",
+    "Predict": "_predict",
+    "Scene": "_scene",
+    "ViewsPlayground": "_views",
+    "link": "_explorer",
+}
+
+__all__ = [*_NAMES]
+
+
+def __getattr__(name: str):
+    """Loaded when first asked for: only the explorer needs a widget library before it is shown."""
+    if name not in _NAMES:
+        raise AttributeError(f"module 'sslkit.widgets' has no attribute {name!r}")
+    return getattr(import_module(f"sslkit.widgets.{_NAMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
