@@ -136,17 +136,17 @@ def trustworthiness(x: Tensor, y: Tensor, *, k: int = 10, chunk: int = 1024) -> 
     neighbours j on the map, with r(i, j) the rank of j among the neighbours of i in x. Needs k < N / 2. The same number
     as scikit-learn's, without its N x N matrices.
     """
-    return trust(x, y, k=k, chunk=chunk).double().mean().item()
+    return trust(x, y, k=k, chunk=chunk).mean().item()
 
 
 def trust(x: Tensor, y: Tensor, *, k: int = 10, chunk: int = 1024) -> Tensor:
-    """The trustworthiness of every single point of the map y, whose mean is `trustworthiness`: `-> (N,)`, 0 to 1."""
+    """The trustworthiness of every single point of the map y, whose mean is `trustworthiness`: `-> (N,)` float64, 0 to 1."""
     (x, y), n, excess = _pair(x, y), len(x), []
     _need(1 <= k < n / 2, f"k is {k}, but must be from 1 to below N / 2 = {n / 2:g}.")
     for d, seen in zip(_distances(x, chunk), neighbours(y, k=k, chunk=chunk).split(chunk)):
         ranks = [(d < one[:, None]).sum(1, dtype=torch.int32) + 1 for one in d.gather(1, seen).T]  # k times (chunk,)
         excess.append((torch.stack(ranks) - k).clamp(min=0).sum(0))
-    return (1 - 2 * torch.cat(excess).double() / (k * (2 * n - 3 * k - 1))).float()
+    return 1 - 2 * torch.cat(excess).double() / (k * (2 * n - 3 * k - 1))
 
 
 def noise_twin(x: Tensor, seed: int = 0) -> Tensor:

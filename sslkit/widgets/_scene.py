@@ -169,7 +169,7 @@ class Scene:
         if 1 <= k and self.n <= SLOW:
             y = self.layouts[name][-1]
             trust, recall = maps.trust(self.x, y, k=k), maps.neighbour_recall(self.x, y, k=k)
-            numbers = {"trustworthiness": trust.double().mean().item(), "neighbours recalled": recall}
+            numbers = {"trustworthiness": trust.mean().item(), "neighbours recalled": recall}
             self.trust, self.measures = {**self.trust, name: trust}, {**self.measures, name: numbers}
 
     def _find_clusters(self) -> None:
