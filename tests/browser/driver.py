@@ -110,7 +110,7 @@ class Tab:
 
     def open(self, server: Server, notebook: str) -> None:
         """Open a notebook of the server and wait for its kernel: only the session itself knows when it may be used."""
-        self.page.goto(f"{server.url}/{APPS[server.app][2]}/{notebook}?token={server.token}&reset")
+        self.page.goto(f"{server.url}/{APPS[server.app][2]}/{notebook}?token={server.token}&reset", timeout=60_000)
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         self.page.wait_for_function(CONNECTED, timeout=60_000)
 

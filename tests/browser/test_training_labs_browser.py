@@ -69,6 +69,7 @@ class Place:
         return self.tab.serious(self.name)
 
 
+@pytest.mark.slow
 def test_every_control_of_the_labs_that_train(lab, tab):
     tab.open(lab, lab.notebook("training_labs", CELLS))
     tab.run_all()
@@ -145,7 +146,7 @@ def test_every_control_of_the_labs_that_train(lab, tab):
     assert states()[3]["training"] is None
 
     tab.page.evaluate("() => window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
-    tab.page.wait_for_selector("body[data-jp-theme-light=false]")
+    tab.page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
     assert board.barriers() == switches.barriers() == matrix.barriers() == []
 
 
