@@ -35,7 +35,8 @@ lab: $(VENV)/.installed  ## open the notebooks in JupyterLab
 
 test: $(VENV)/.installed-test  ## unit tests, notebooks, documentation (at most 15 minutes on two cores)
 	$(PY) -m ruff check .
-	$(PYTEST) $(TWO) -m "not slow" tests
+	$(PYTEST) $(TWO) -m "not slow" --ignore tests/browser tests
+	$(PYTEST) $(TWO) -m "not slow" tests/browser
 	CI=true OMP_NUM_THREADS=1 $(PYTEST) $(TWO) $(NBVAL) notebooks
 
 test-slow: $(VENV)/.installed-test  ## methods learn, wheel, every notebook retrained from nothing (at most 35 minutes)

@@ -4,6 +4,7 @@ import pytest
 from driver import ARGUMENTS, CHROMIUM, Server, Tab
 
 
+@pytest.hookimpl(tryfirst=True)  # before anybody selects by mark
 def pytest_collection_modifyitems(items):
     for item in items:
         if "tests/browser" in item.path.as_posix():
