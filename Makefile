@@ -40,7 +40,8 @@ test: $(VENV)/.installed-test  ## unit tests, notebooks, documentation (at most 
 	CI=true OMP_NUM_THREADS=1 $(PYTEST) $(TWO) $(NBVAL) notebooks
 
 test-slow: $(VENV)/.installed-test  ## methods learn, wheel, every notebook retrained from nothing (at most 35 minutes)
-	$(PYTEST) -m slow tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m slow -k "not retrains and not scikit" tests
+	$(PYTEST) -m slow -k "retrains or scikit" tests
 
 notebooks: $(VENV)/.installed-test  ## build notebooks/*.ipynb from notebooks/source/*.py and execute them
 	$(PY) notebooks/build.py

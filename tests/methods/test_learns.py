@@ -14,7 +14,7 @@ CONFIG = train.TrainConfig(
 )  # fmt: skip
 # The article's loss collapses (test_article_method.py). BiGAN's game is not decided in any time that a test may take.
 NOT_HERE = ("article", "bigan")
-STEPS = {"mae": 600}
+STEPS = {"mae": 600, "rotation": 600}
 OPTIONS = {"mae": {"mask_ratio": 0.5}}  # 16 patches: of 4 visible ones alone nothing was learned in 300 steps
 
 
