@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import sslkit
-from sslkit import checkpoint, evaluation, nets, recipes
+from sslkit import checkpoint, evaluation, recipes
 from sslkit.datasets import Images
 from sslkit.methods import Method
 
@@ -83,9 +83,7 @@ def records(folder: Path, rows) -> list[dict]:
 
 def small(name: str, data: Images, seed: int, **options) -> Method:
     """The method of that name on a narrow encoder: many rows in the time that one of full width would take."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = nets.small_resnet(data.shape[0], widths=(16, 32, 64))
+    encoder = recipes.encoder(data, seed=seed, widths=(16, 32, 64))
     return recipes.method(name, data, seed=seed, encoder=encoder, **options)
 
 

@@ -7,7 +7,6 @@ Tensors or arrays go in; the arithmetic is float64 on the CPU; maps come out as 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslkit import checkpoint
 from sslkit.datasets._cache import cache_folder
 
 _MADE: dict[str, Tensor] = {}  # maps made by this process, by their content
@@ -98,19 +98,9 @@ def remembered(make: Callable[..., Tensor], x: Tensor, **options) -> Tensor:
             _MADE[key] = torch.from_numpy(np.load(file))
         except (OSError, ValueError, EOFError):  # not there, or damaged
             _MADE[key] = make(x, **options)
-            _keep(file, _MADE[key])
+            with suppress(OSError):  # no room, or not ours: the map is made anew another time
+                checkpoint.write_file(file, lambda opened: np.save(opened, _MADE[key].numpy()))
     return _MADE[key].clone()
-
-
-def _keep(file: Path, y: Tensor) -> None:
-    scratch = file.with_name(f"{file.stem}-{os.getpid()}.tmp")
-    with suppress(OSError):  # no room, or not ours: the map is made anew another time
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(scratch, "wb") as opened:
-            np.save(opened, y.numpy())
-        scratch.replace(file)  # at once: nobody ever reads half a map
-    with suppress(OSError):
-        scratch.unlink()
 
 
 def neighbours(x: Tensor, *, k: int = 10, chunk: int = 1024) -> Tensor:

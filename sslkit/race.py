@@ -71,9 +71,7 @@ def _row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:
     options = {}
     if method == ON_VIT:
         method = "simclr"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            options["encoder"] = nets.tiny_vit(3 if data.shape[0] == 4 else data.shape[0])
+        options["encoder"] = recipes.encoder(data, seed=seed, make=nets.tiny_vit)
     try:
         run = pretrain(method, data, **budget, seed=seed, progress=False, marks=2, **options)
     except FloatingPointError as error:  # a method that diverges has a row too: it says so
@@ -129,15 +127,13 @@ def figures(records: Sequence[dict]) -> dict[str, object]:
     found = {}
     for name in dict.fromkeys(record["data"] for record in records):
         scores: dict[str, list] = {}
-        for record in records:
-            for column, values in record["columns"].items() if record["data"] == name else ():
-                who = record["method"] if column == "this encoder" else f"{BASELINES}: {column}"
-                scores.setdefault(who, []).extend(_values([values], "linear probe"))
-        beside = {
-            who.split(": ")[1]: statistics.mean(scores.pop(who)) for who in [*scores] if who.startswith(BASELINES)
-        }
+        beside: dict[str, list] = {}
+        columns = [(r["method"], *column) for r in records if r["data"] == name for column in r["columns"].items()]
+        for method, column, values in columns:
+            side, who = (scores, method) if column == "this encoder" else (beside, column)
+            side.setdefault(who, []).extend(_values([values], "linear probe"))
         if scores:
-            found[name] = plots.race(scores, baselines=beside)
+            found[name] = plots.race(scores, baselines={who: statistics.mean(values) for who, values in beside.items()})
     return found
 
 

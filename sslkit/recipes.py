@@ -61,13 +61,25 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
         raise unknown("method", name, METHODS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        channels = 3 if data.shape[0] == 4 else data.shape[0]  # RGBA is put on a ground first
-        encoder = encoder or ENCODERS.get(name, nets.small_resnet)(channels)
+        encoder = encoder or ENCODERS.get(name, nets.small_resnet)(_channels(data))
         encoder.set_statistics(augment.to_float(data.train.images[:4096]))
         policy = views_for(data)
         known = FROM_DATA[name](policy, data) if name in FROM_DATA else {}
         settings = {"policies": (policy, policy), **known, **OPTIONS.get((name, data.name), {}), **options}
         return METHODS[name](encoder, **settings)
+
+
+def encoder(
+    data: Images, *, seed: int = 0, make: Callable[..., nets.Encoder] = nets.small_resnet, **options
+) -> nets.Encoder:
+    """A network for these pictures, initialised from `seed`, to be given to `method`: `make(channels, **options)`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make(_channels(data), **options)
+
+
+def _channels(data: Images) -> int:
+    return 3 if data.shape[0] == 4 else data.shape[0]  # RGBA is put on a ground first
 
 
 def build(spec: dict, encoder_spec: dict, *, seed: int = 0) -> Method:

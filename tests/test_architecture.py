@@ -19,7 +19,7 @@ LAYERS = [
 ]
 # Inside one layer these may use each other, in this direction only.
 SAME_LAYER = {
-    ("evaluation", "datasets"), ("train", "checkpoint"), ("run", "recipes"), ("run", "progress"),
+    ("evaluation", "datasets"), ("train", "checkpoint"), ("maps", "checkpoint"), ("run", "recipes"), ("run", "progress"),
     ("fine_tune", "recipes"), ("run", "fine_tune"), ("__main__", "cli"), ("cli", "race"),
     ("report", "widgets"),
 }  # fmt: skip

@@ -18,10 +18,8 @@ from sslkit.losses._checks import (
     require,
 )
 
-DENSE, ROWS = (
-    4096,
-    256,
-)  # views (2B) up to which NT-Xent holds all cosines at once (64 MB in float32); rows at a time beyond
+DENSE = 4096  # views (2B) up to which NT-Xent holds all cosines at once, 64 MB in float32
+ROWS = 256  # of them at a time beyond that
 
 
 def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:

@@ -1,8 +1,8 @@
 """Things to look at and to play with in a notebook: each is one class that shows itself, and works without a browser.
 
-    from sslkit import widgets
+from sslkit import widgets
 
-    widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
+widgets.LossLab(n=4)  # shows itself at the end of a cell; .state and .plot() work anywhere
 """
 
 from importlib import import_module

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-import torch
-
-from sslkit import evaluation, nets, plots, recipes
+from sslkit import evaluation, plots, recipes
 from sslkit.augment import Policy
 from sslkit.datasets import Images, shapes
 from sslkit.errors import unknown
@@ -143,9 +141,7 @@ class InvarianceMatrix(Lab):
 
     def _method(self, row: str) -> Method:
         """SimCLR with the views of that row, always with the same initial weights."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            encoder = nets.small_resnet(3 if self.data.shape[0] == 4 else self.data.shape[0], widths=(16, 32))
+        encoder = recipes.encoder(self.data, seed=self.seed, widths=(16, 32))
         policies = (self.views.get(row, CROP),) * 2
         options = {"head": (128, 64), "temperature": 0.2, "policies": policies}
         return recipes.method("simclr", self.data, seed=self.seed, encoder=encoder, **options)

@@ -6,6 +6,7 @@ import torch
 from torch.nn.functional import normalize
 
 from sslkit import losses, plots
+from sslkit.widgets._glance import pairs_found
 from sslkit.widgets._lab import Lab
 
 
@@ -130,7 +131,7 @@ class LossLab(Lab):
     @property
     def accuracy(self) -> float:
         """Positive-rank accuracy: for how many of the 2n anchors the partner is the most similar of all others."""
-        return (self.answers.argmax(1) == torch.arange(2 * self.n).roll(self.n)).double().mean().item()
+        return pairs_found(self._z[: self.n], self._z[self.n :])
 
     @property
     def references(self) -> dict[str, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
 
-from sslkit import plots
+from sslkit import checkpoint, plots
 from sslkit.widgets._lab import Lab
 
 _LOG: list[dict] = []  # of this session: all cards write into one log
@@ -157,8 +157,8 @@ class Predict(Lab):
             kept[kept.index(before)] = self._entry
         else:
             kept.append(self._entry)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(kept, indent=1, ensure_ascii=False) + "\n"
+        checkpoint.write_file(path, lambda file: file.write(text.encode()))
 
     def _still(self) -> str:
         return "" if self.prediction is None else super()._still()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-import torch
-
-from sslkit import losses, nets, plots, recipes
+from sslkit import losses, plots, recipes
 from sslkit.datasets import Images, shapes
 from sslkit.errors import unknown
 from sslkit.methods import Method
@@ -303,9 +301,7 @@ def build_method(data: Images, name: str, off: tuple[str, ...], steps: int, seed
         options |= {"cov_coeff": 0.0} if "covariance" in off else {}
     if name in ("simsiam", "byol"):
         options |= {guard: False for guard in off}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        encoder = nets.small_resnet(3 if data.shape[0] == 4 else data.shape[0], widths=(16, 32))
+    encoder = recipes.encoder(data, seed=seed, widths=(16, 32))
     method = recipes.method(name, data, seed=seed, encoder=encoder, **options)
     if "negatives" in off:  # what is left of NT-Xent: pull
         method.loss = losses.cosine_distance
