@@ -50,7 +50,7 @@ def quickstart(options: argparse.Namespace) -> None:
         raise KeyboardInterrupt
     print("Evaluating beside the baselines, drawing the map, writing the report ...", flush=True)
     if data.labels is not None and len(data.labels.unique()) > 1:
-        print(f"The same network from scratch with all labels: {run.ceiling}", flush=True)
+        print(f"The same network, half a minute from scratch with all labels: {run.ceiling}", flush=True)
     page = run.report(options.out)
     print(f"\n{run.evaluate()}\n")
     print(f"{run}, done in {time.perf_counter() - start:.0f} s.")

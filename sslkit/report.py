@@ -201,7 +201,7 @@ def _result(table: evaluation.Table, ceiling: evaluation.Score | None) -> str:
     top = (
         ""
         if ceiling is None
-        else f" The same network, trained from scratch with all labels, reaches {ceiling.value:.2f}."
+        else f" The same network, trained from scratch with all labels for half a minute, reaches {ceiling.value:.2f}."
     )
     return (
         f'<p class="result"><strong>{score.value:.2f}</strong> of the test pictures are classified correctly by a linear '
