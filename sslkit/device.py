@@ -1,13 +1,10 @@
-"""Where and in which number format to compute: asked for, or chosen by measuring this machine."""
+"""Where and in which number format to compute: asked for, or by a rule that depends on the device alone."""
 
 from __future__ import annotations
 
-import copy
-import time
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
 
 from sslkit.errors import unknown
 
@@ -38,28 +35,21 @@ def best_device() -> str:
     return accelerator.type if accelerator else "cpu"
 
 
-def choose(
-    encoder: nn.Module,
-    images: Tensor,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    channels_last: bool | None = None,
-) -> Compute:
-    """The fastest way to train this encoder here. What is given is kept, what is "auto" (or None) is measured.
+def choose(*, device: str = "auto", precision: str = "auto", channels_last: bool | None = None) -> Compute:
+    """How to train here. What is given is kept; what is "auto" (or None) follows from the device alone.
 
-    Times one forward and backward pass of a copy of the encoder on `images` (float (B, C, H, W)) per candidate, about a
-    second in all. bfloat16 is a candidate only where the processor has instructions for it: elsewhere it is emulated.
+    That is a rule and not a measurement, because numbers depend on format and layout in their last digits: the same seed
+    gives the same run, also on a busy machine. bfloat16 where the device multiplies it in hardware (elsewhere it is
+    emulated, and slower); channels last on CPUs and NVIDIA GPUs, where convolutions are faster so (RESULTS.md).
     """
     device = best_device() if device == "auto" else str(device)
     if precision != "auto" and precision not in DTYPES:
         raise unknown("precision", precision, ["auto", *DTYPES])
-    precisions = [precision] if precision != "auto" else ["float32", *(["bfloat16"] if fast_bfloat16(device) else [])]
-    layouts = [channels_last] if channels_last is not None else [False, True]
-    candidates = [Compute(device, p, c) for p in precisions for c in layouts]
-    if len(candidates) == 1:
-        return candidates[0]
-    return min(candidates, key=lambda compute: _seconds(encoder, images, compute))
+    if precision == "auto":
+        precision = "bfloat16" if fast_bfloat16(device) else "float32"
+    if channels_last is None:
+        channels_last = torch.device(device).type in ("cpu", "cuda")
+    return Compute(device, precision, channels_last)
 
 
 def fast_bfloat16(device: str) -> bool:
@@ -68,20 +58,6 @@ def fast_bfloat16(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.backends.cpu.get_cpu_capability() if device == "cpu" else ""
     return capabilities.startswith("AVX512") and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-
-
-def _seconds(encoder: nn.Module, images: Tensor, compute: Compute) -> float:
-    encoder, images = compute.layout(copy.deepcopy(encoder)), compute.layout(images)
-    times = []
-    for _ in range(3):  # the first pass warms up and is never the fastest
-        synchronise(compute.device)
-        start = time.perf_counter()
-        with compute.autocast():
-            h = encoder(images)
-        h.float().square().sum().backward()
-        synchronise(compute.device)
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def synchronise(device: str) -> None:

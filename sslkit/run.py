@@ -64,7 +64,7 @@ def pretrain(
     elif steps is None:
         config = steps_for(3 if minutes is None else minutes, method, data, config)
     else:
-        config = resolve(method, data, config)
+        config = resolve(config)
     with Bar(config, progress if distributed.world()[0] == 0 else False) as bar:
         history = fit(method, data, config, folder=resume, watch=bar.and_then(watch), stop=stop)
     method.to("cpu", memory_format=torch.contiguous_format).eval()

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class TrainConfig:
     """How to train. Plain values only: it is stored with every run.
 
     steps: optimiser steps, the only budget. batch_size: images per step, over all processes. warmup: share of the steps.
-    device, precision ("float32", "bfloat16") and channels_last are measured where they are "auto" or None.
+    device, precision ("float32", "bfloat16") and channels_last follow from the machine where they are "auto" or None.
     marks: how often to look at the representation, at log-spaced steps. probe: how many validation pictures to look at.
     """
 
@@ -101,7 +102,7 @@ def fit(
     """
     data = _checked(data if isinstance(data, Images) else Stream(data), config)
     keeper = Keeper(folder, method, data)
-    config = keeper.config(config) or resolve(method, data, config)
+    config = keeper.config(config) or resolve(config)
     compute = device.Compute(config.device, config.precision, config.channels_last)
     compute.layout(method).train()
     engine = distributed.parallel(method)
@@ -154,14 +155,10 @@ def fit(
     return history
 
 
-def resolve(method: Method, data: Images, config: TrainConfig) -> TrainConfig:
-    """The same configuration with device, precision and memory layout decided, by measurement where they were open."""
-    images = data.first[0][:64] if isinstance(data, Stream) else data.train.images[:64]
-    sample = method.collect(images, torch.arange(len(images)), None, seeds.generator(0)).views[0]
-    compute = device.choose(
-        method.encoder, sample, device=config.device, precision=config.precision, channels_last=config.channels_last
-    )
-    return distributed.agree(replace(config, **vars(compute)))
+def resolve(config: TrainConfig) -> TrainConfig:
+    """The same configuration with device, precision and memory layout decided, see `device.choose`."""
+    found = device.choose(device=config.device, precision=config.precision, channels_last=config.channels_last)
+    return distributed.agree(replace(config, **vars(found)))
 
 
 def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig) -> TrainConfig:
@@ -171,7 +168,7 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
     """
     if not minutes > 0:
         raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 3 (or steps= instead).")
-    config = resolve(method, data, config)
+    config = resolve(config)
     trial, few = copy.deepcopy(method), replace(config, steps=5, marks=0)
     fit(trial, data, few)  # warms up
     timed = fit(trial, data, replace(few, steps=20))
@@ -182,7 +179,9 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
         start = time.perf_counter()
         look(trial, data, config, History())
         looking = (time.perf_counter() - start) * (config.marks + 1)
-    steps = max(20, int((60 * minutes - looking) / (timed.seconds / timed.step)))
+    ends = [row["seconds"] for row in timed.rows]  # a row per step
+    step = median(after - before for before, after in pairwise([0.0, *ends]))  # a busy second does not count
+    steps = max(20, int((60 * minutes - looking) / step))
     return distributed.agree(replace(config, steps=steps))
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from sslkit import device, nets, schedules, seeds
+from sslkit import device, schedules, seeds
 from sslkit.errors import unknown
 
 
@@ -44,19 +44,15 @@ def test_unknown_suggests():
     assert "Did you mean" not in str(unknown("method", "qqq", ["vicreg", "simclr"]))
 
 
-def test_choice_keeps_what_is_given_and_measures_the_rest():
-    encoder, x = nets.small_resnet(widths=(8, 8)), torch.rand(8, 3, 16, 16)
-    fixed = device.choose(encoder, x, device="cpu", precision="float32", channels_last=False)
+def test_choice_keeps_what_is_given_and_settles_the_rest_by_a_rule(monkeypatch):
+    fixed = device.choose(device="cpu", precision="float32", channels_last=False)
     assert fixed == device.Compute("cpu", "float32", False)
-    measured = device.choose(encoder, x, device="cpu", precision="float32")
-    assert measured.precision == "float32"
+    for fast, precision in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(device, "fast_bfloat16", lambda name, fast=fast: fast)
+        assert device.choose(device="cpu") == device.Compute("cpu", precision, True)
+    assert not device.choose(device="mps", precision="float32").channels_last
     with pytest.raises(ValueError, match="Unknown precision 'fp16'"):
-        device.choose(encoder, x, precision="fp16")
-
-
-def test_bfloat16_is_no_candidate_without_hardware(monkeypatch):
-    monkeypatch.setattr(device, "fast_bfloat16", lambda name: False)
-    assert device.choose(nets.small_resnet(widths=(8,)), torch.rand(2, 3, 8, 8), device="cpu").precision == "float32"
+        device.choose(precision="fp16")
 
 
 def test_importing_sslkit_loads_nothing_heavy():

@@ -5,6 +5,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -242,6 +243,20 @@ def test_minutes_become_steps_and_leave_the_method_alone(simclr, tiny_shapes):
     assert torch.equal(state, torch.get_rng_state())
     with pytest.raises(ValueError, match="minutes is 0"):
         train.steps_for(0, simclr, tiny_shapes, CONFIG)
+
+
+def test_a_busy_moment_does_not_count(monkeypatch, simclr, tiny_shapes):
+    """One slow step of twenty must not make the run shorter."""
+    steps, collect = [], simclr.collect
+
+    def slow_once(*batch):
+        steps.append(1)
+        time.sleep(2 if len(steps) == 15 else 0.02)
+        return collect(*batch)
+
+    monkeypatch.setattr(type(simclr), "collect", lambda self, *batch: slow_once(*batch))
+    config = train.steps_for(0.05, simclr, tiny_shapes, replace(CONFIG, steps=1, marks=0))
+    assert config.steps > 3 / (2 / 20)  # what the mean would allow
 
 
 # ---- bad input
