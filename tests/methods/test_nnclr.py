@@ -20,6 +20,7 @@ def test_loss_is_info_nce_of_neighbours_and_predictions_both_ways(nnclr):
     views = [torch.rand(6, 3, 8, 8) for _ in range(2)]
     z1, z2 = (nnclr.head(nnclr.encoder(view)) for view in views)
     p1, p2 = nnclr.predictor(z1), nnclr.predictor(z2)
+    nnclr.queue.put(torch.cat([z1, z2]))  # so that every view has a neighbour of its own
     n1, n2 = (torch.stack([nnclr.queue.rows[(nnclr.queue.rows @ row).argmax()] for row in z]) for z in (z1, z2))
     expected = (info_nce(n1, p2, temperature=0.3) + info_nce(n2, p1, temperature=0.3)) / 2
     assert torch.allclose(nnclr(Batch(views, torch.arange(6)))["loss"], expected, atol=1e-6)
