@@ -8,7 +8,7 @@ from sslkit.evaluation._clustering import clustering
 from sslkit.evaluation._collapse import collapse
 from sslkit.evaluation._factors import factors
 from sslkit.evaluation._knn import knn
-from sslkit.evaluation._probe import few_label, linear_probe
+from sslkit.evaluation._probe import Axes, few_label, linear_probe
 from sslkit.evaluation._retrieval import retrieval
 from sslkit.evaluation._table import Table
 
@@ -48,10 +48,11 @@ def evaluate(
     ids = torch.arange(len(test))
     nothing = {split: torch.zeros(len(x), 1) for split, x in next(iter(feature_sets.values())).items()}
     for name, x in (feature_sets | {"chance": nothing}).items():
-        scores = {}
+        scores, axes = {}, None
         if labelled:
             pairs = (x["train"], train.labels, x["test"], test.labels)
-            scores["linear probe"] = linear_probe(*pairs, val_x=x["val"], val_y=val.labels, seed=seed)
+            axes = Axes(x["train"])  # once for all probes
+            scores["linear probe"] = linear_probe(*pairs, val_x=x["val"], val_y=val.labels, seed=seed, axes=axes)
             scores["kNN"] = knn(*pairs)
             few = few_label(*pairs, budgets=budgets, draws=draws, seed=seed)
             scores |= {f"{n} label{'s' * (n > 1)} per class": score for n, score in few.items()}
@@ -59,7 +60,9 @@ def evaluate(
                 scores["clusters (NMI)"] = clustering(x["test"], test.labels, seed=seed)["nmi"]
         scores["finds shifted copy"] = retrieval(x["shifted"], ids, x["test"], ids)
         scores |= _across_artists(x, test)
-        found = factors(x["train"], asked, x["test"], answers, val_x=x["val"], val_factors=chosen_on, seed=seed)
+        found = factors(
+            x["train"], asked, x["test"], answers, val_x=x["val"], val_factors=chosen_on, seed=seed, axes=axes
+        )
         scores |= {rows[factor]: score for factor, score in found.items()}
         if name == "chance":
             table.add(name, {row: float(score) for row, score in scores.items()})

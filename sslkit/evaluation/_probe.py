@@ -27,15 +27,40 @@ class LinearProbe:
         return self.classes[logits.argmax(1)]
 
 
+class Axes:
+    """Features (N, D), standardised and turned to their principal axes, where every linear fit is quick.
+
+    Turning raw pixels takes longer than a fit, so fits on the same features share it.
+    """
+
+    def __init__(self, x: Tensor, mean: Tensor | None = None, scale: Tensor | None = None):
+        x = check_features("train", x)
+        self.mean, self.scale = standard(x) if mean is None else (mean, scale)  # (D,) each
+        z = self.standardise(x)
+        self.squares, self.axes = principal_axes(z)  # (R,) mean squares along the axes (D, R)
+        self.along = z @ self.axes  # (N, R)
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Other features (M, D), as these are seen."""
+        return (x - self.mean) / self.scale
+
+
 def fit_linear(
-    train_x: Tensor, train_y: Tensor, val_x=None, val_y=None, *, decays: Sequence[float] = DECAYS, seed: int = 0
+    train_x: Tensor,
+    train_y: Tensor,
+    val_x=None,
+    val_y=None,
+    *,
+    decays: Sequence[float] = DECAYS,
+    seed: int = 0,
+    axes: Axes | None = None,
 ) -> LinearProbe:
     """Fit a linear classifier on frozen features (N, D), with the decay that validation images like best.
 
     Multinomial logistic regression on features standardised by training statistics, to convergence. Equal validation
     accuracies go to the stronger decay. Without validation images a fifth of each class is put aside to choose on, and
-    the probe is then fitted on all; where classes are too small for that, the decay is 0.01. Raises ValueError if there
-    is only one class.
+    the probe is then fitted on all; where classes are too small for that, the decay is 0.01. axes: `Axes(train_x)`, if
+    they are known. Raises ValueError if there is only one class.
     """
     train_x, train_y = check("train", train_x, train_y)
     classes, target = train_y.unique(return_inverse=True)
@@ -47,18 +72,22 @@ def fit_linear(
         decays = [fit_linear(*choice, decays=decays).decay if held.any() else FEW_LABEL_DECAY]
     if len(decays) > 1:
         val_x, val_y = check("val", val_x, val_y, dim=train_x.shape[1])
-    mean, scale = standard(train_x)
-    path = logistic((train_x - mean) / scale, target, len(classes), sorted(decays, reverse=True))
-    probes = [LinearProbe(weight / scale[:, None], bias, mean, classes, decay) for decay, weight, bias in path]
+    axes = axes or Axes(train_x)
+    path = logistic(axes, target, len(classes), sorted(decays, reverse=True))
+    scale = axes.scale[:, None]
+    probes = [LinearProbe(weight / scale, bias, axes.mean, classes, decay) for decay, weight, bias in path]
     return max(probes, key=lambda probe: (probe.predict(val_x) == val_y).sum()) if len(probes) > 1 else probes[0]
 
 
 def linear_probe(
-    train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, *, val_x=None, val_y=None, decays=DECAYS, seed=0
+    train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, *, val_x=None, val_y=None, **how
 ) -> Score:
-    """Accuracy of `fit_linear`, which has the protocol. Test images are used once, after every choice is made."""
+    """Accuracy of `fit_linear`, which has the protocol. Test images are used once, after every choice is made.
+
+    how: `decays`, `seed` and `axes` of `fit_linear`.
+    """
     test_x, test_y = check("test", test_x, test_y)
-    return accuracy(fit_linear(train_x, train_y, val_x, val_y, decays=decays, seed=seed).predict(test_x) == test_y)
+    return accuracy(fit_linear(train_x, train_y, val_x, val_y, **how).predict(test_x) == test_y)
 
 
 def few_label(
@@ -77,7 +106,7 @@ def few_label(
     if len(classes) < 2 or draws < 1 or any(budget is not None and budget < 1 for budget in budgets):
         raise ValueError(f"few_label needs two classes, a draw, a label; got {len(classes)}, {draws=}, {budgets=}.")
     mean, scale = standard(train_x)
-    z, test_z, scores = (train_x - mean) / scale, (test_x - mean) / scale, {}
+    test_z, scores = (test_x - mean) / scale, {}
     for budget in budgets:
         if budget is None:
             scores[None] = linear_probe(train_x, train_y, test_x, test_y, seed=seed)
@@ -85,21 +114,23 @@ def few_label(
         correct = []
         for draw in range(draws):
             index = some_of_each(target, lambda n, budget=budget: budget, seed + draw)
-            _, weight, bias = next(logistic(z[index], target[index], len(classes), [FEW_LABEL_DECAY]))
+            axes = Axes(train_x[index], mean, scale)
+            _, weight, bias = next(logistic(axes, target[index], len(classes), [FEW_LABEL_DECAY]))
             correct.append(classes[(test_z @ weight + bias).argmax(1)] == test_y)
         scores[budget] = accuracy(torch.stack(correct, 1), seed=seed)  # (n, draws)
     return scores
 
 
-def logistic(z: Tensor, target: Tensor, n_classes: int, decays: Sequence[float]) -> Iterator[tuple]:
+def logistic(features: Axes, target: Tensor, n_classes: int, decays: Sequence[float]) -> Iterator[tuple]:
     """Multinomial logistic regression: the minimum of mean cross-entropy + decay/2 |W|^2, for one decay after another.
 
-    (N, D), (N,) -> decay, weight (D, K), bias (K,). Each starts from the one before: give strong decays first. L-BFGS,
-    in coordinates where Boehning's bound on the Hessian (Boehning 1992; variance/2 + decay along each principal axis)
-    is the identity: tens of steps where the plain coordinates of pixels take hundreds or thousands.
+    Axes of (N, D), (N,) -> decay, weight (D, K) of standardised features, bias (K,). Each starts from the one before:
+    give strong decays first. L-BFGS, in coordinates where Boehning's bound on the Hessian (Boehning 1992; variance/2 +
+    decay along each principal axis) is the identity: tens of steps where the plain coordinates of pixels take hundreds
+    or thousands.
     """
-    variance, axes = principal_axes(z)
-    z = (z @ axes).T  # (R, N): classes come first everywhere, because a softmax over few columns is slow
+    variance = features.squares
+    z = features.along.T  # (R, N): classes come first everywhere, because a softmax over few columns is slow
     onehot = torch.zeros(n_classes, len(target)).scatter_(0, target[None], 1.0)
     weight, bias = torch.zeros(n_classes, len(z)), torch.zeros(n_classes, 1, requires_grad=True)
     for decay in decays:
@@ -118,7 +149,7 @@ def logistic(z: Tensor, target: Tensor, n_classes: int, decays: Sequence[float])
         with torch.enable_grad():
             optimizer.step(objective)
         weight = (scaled * scale).detach()
-        yield decay, axes @ weight.T, bias.detach().flatten().clone()
+        yield decay, features.axes @ weight.T, bias.detach().flatten().clone()
 
 
 def standard(x: Tensor) -> tuple[Tensor, Tensor]:

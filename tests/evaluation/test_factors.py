@@ -8,7 +8,8 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.preprocessing import StandardScaler
 
 from sslkit.evaluation import factors, linear_probe
-from sslkit.evaluation._factors import Ridge
+from sslkit.evaluation._factors import ridge
+from sslkit.evaluation._probe import Axes
 
 N = 600
 
@@ -47,7 +48,19 @@ def test_ridge_equals_sklearn(n, dim, decay):
     scaler = StandardScaler().fit(x.double().numpy())
     oracle = SklearnRidge(alpha=n * decay).fit(scaler.transform(x.double().numpy()), y.double().numpy())
     expected = torch.from_numpy(oracle.predict(scaler.transform(new.double().numpy()))).float()
-    assert torch.allclose(Ridge(x).predict(new, y, decay), expected, rtol=1e-2, atol=5e-2 if decay < 1e-3 else 5e-3)
+    axes = Axes(x)
+    _, weight, bias = next(ridge(axes, y, [decay]))
+    predicted = axes.standardise(new) @ weight + bias
+    assert torch.allclose(predicted, expected, rtol=1e-2, atol=5e-2 if decay < 1e-3 else 5e-3)
+
+
+def test_axes_that_are_known_change_nothing(world):
+    train_x, train_factors, test_x, test_factors = halves(world)
+    how = {"val_x": test_x[:100], "val_factors": {name: value[:100] for name, value in test_factors.items()}}
+    alone = factors(train_x, train_factors, test_x, test_factors, **how)
+    assert factors(train_x, train_factors, test_x, test_factors, **how, axes=Axes(train_x)) == alone
+    probe = (train_x, train_factors["kind"], test_x, test_factors["kind"])
+    assert linear_probe(*probe, axes=Axes(train_x)) == linear_probe(*probe)
 
 
 def test_what_is_there_is_found_and_noise_is_not(world):

@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from sslkit.evaluation import _probe, few_label, fit_linear, linear_probe
-from sslkit.evaluation._probe import DECAYS, hold_out, logistic, principal_axes
+from sslkit.evaluation._probe import DECAYS, Axes, hold_out, logistic, principal_axes
 
 
 def objective(z, y, weight, bias, decay):
@@ -38,7 +38,7 @@ def hard(n, dim, classes, seed=0):
 def test_the_minimum_is_as_deep_as_sklearns(n, dim, classes):
     x, y = hard(n, dim, classes)
     z = (x - x.mean(0)) / x.std(0, correction=0)
-    for decay, weight, bias in logistic(z, y, classes, DECAYS):
+    for decay, weight, bias in logistic(Axes(x), y, classes, DECAYS):
         assert objective(z, y, weight, bias, decay) <= objective(z, y, *by_sklearn(z, y, decay), decay) + 1e-4
 
 
@@ -46,7 +46,7 @@ def test_the_minimum_of_two_classes_is_sklearns():
     """sklearn penalises one column w, a softmax two, w/2 and -w/2: half the penalty, so twice the decay is equal."""
     x, y = hard(300, 10, 2)
     z = (x - x.mean(0)) / x.std(0, correction=0)
-    _, weight, bias = next(logistic(z, y, 2, [0.02]))
+    _, weight, bias = next(logistic(Axes(x), y, 2, [0.02]))
     expected, intercept = by_sklearn(z, y, 0.01)
     assert objective(z, y, weight, bias, 0.02) <= objective(z, y, expected, intercept, 0.02) + 1e-4
 
@@ -54,8 +54,8 @@ def test_the_minimum_of_two_classes_is_sklearns():
 def test_warm_starts_do_not_change_the_answer():
     x, y = hard(500, 20, 3)
     z = (x - x.mean(0)) / x.std(0, correction=0)
-    for decay, weight, bias in logistic(z, y, 3, DECAYS):
-        _, cold_weight, cold_bias = next(logistic(z, y, 3, [decay]))
+    for decay, weight, bias in logistic(Axes(x), y, 3, DECAYS):
+        _, cold_weight, cold_bias = next(logistic(Axes(x), y, 3, [decay]))
         gap = objective(z, y, weight, bias, decay) - objective(z, y, cold_weight, cold_bias, decay)
         assert abs(gap) < 1e-4
 
@@ -116,7 +116,7 @@ def test_without_validation_images_the_probe_is_fitted_on_all(blobs, monkeypatch
     x, y = blobs(200)
     sizes = []
     original = _probe.logistic
-    monkeypatch.setattr(_probe, "logistic", lambda z, *a: sizes.append(len(z)) or original(z, *a))
+    monkeypatch.setattr(_probe, "logistic", lambda axes, *a: sizes.append(len(axes.along)) or original(axes, *a))
     assert fit_linear(x, y).decay in DECAYS
     assert sizes == [200 - hold_out(y, seed=0).sum().item(), 200]
     assert fit_linear(x[:6], torch.arange(6) % 2).decay == _probe.FEW_LABEL_DECAY  # three of a class: none to spare
