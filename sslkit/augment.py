@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 TRIES = 10  # random crops tried before the central one is taken; torchvision's number
@@ -211,6 +212,14 @@ def views(images: Tensor, policies: Sequence[Policy], generator: torch.Generator
     """A view of each image per policy. The same policy twice is SimCLR's pair; policies of different size are SwAV's
     multi-crop (arXiv 2006.09882)."""
     return [view(images, policy, generator) for policy in policies]
+
+
+def shrink(view: Tensor, share: float) -> Tensor:
+    """A view with a share of its side, antialiased: (B, C, h, w) -> (B, C, share h, share w), at least a pixel."""
+    if share == 1:
+        return view
+    size = [max(1, round(share * side)) for side in view.shape[-2:]]
+    return F.interpolate(view, size=size, mode="bilinear", antialias=True)
 
 
 def uncropped(params: Params) -> Params:

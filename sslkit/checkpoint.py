@@ -128,7 +128,7 @@ class Keeper:
         """
         if self.state is None:
             return None
-        stored = self.state["config"]
+        stored = asdict(type(config)(**self.state["config"]))
         config = settle(config, stored)
         versus = {
             "method": (self.state["method"], self.method.spec),

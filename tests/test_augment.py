@@ -649,3 +649,14 @@ def test_other_shapes_and_dtypes_are_refused():
 def test_yiq_there_and_back():
     there, back = (torch.tensor(m, dtype=torch.float64) for m in (augment.TO_YIQ, augment.FROM_YIQ))
     torch.testing.assert_close(back @ there, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-9)
+
+
+def test_shrinking_keeps_the_mean_and_is_antialiased():
+    x = torch.rand(3, 2, 16, 12, generator=torch.Generator().manual_seed(0))
+    small = augment.shrink(x, 0.5)
+    assert small.shape == (3, 2, 8, 6)
+    assert torch.allclose(small.mean((2, 3)), x.mean((2, 3)), atol=0.03)
+    checkers = (torch.arange(16)[:, None] + torch.arange(16)[None]).fmod(2).float().expand(1, 1, 16, 16)
+    assert augment.shrink(checkers, 0.5)[..., 2:-2, 2:-2].std() < 0.01  # what is too fine to be seen becomes grey
+    assert augment.shrink(x, 1.0) is x
+    assert augment.shrink(x, 0.01).shape == (3, 2, 1, 1)

@@ -19,6 +19,22 @@ def test_encoders_map_images_to_dim(make, norm, channels):
         assert encoder(torch.rand(2, channels, side, side)).shape == (2, encoder.dim)
 
 
+def test_all_stages_are_the_mean_activations_of_each():
+    torch.manual_seed(0)
+    encoder, x = nets.small_resnet(widths=(4, 6, 8), all_stages=True).eval(), torch.rand(3, 3, 16, 16)
+    last = nets.small_resnet(widths=(4, 6, 8)).eval()
+    last.load_state_dict(encoder.state_dict())
+    stem, stages = list(encoder.body)[:3], list(encoder.body)[3:]
+    seen, y = [], torch.nn.Sequential(*stem)(encoder.normalise(x))
+    for stage in stages:
+        y = stage(y)
+        seen.append(y.flatten(2).mean(2))
+    assert encoder.dim == 18
+    assert torch.allclose(encoder(x), torch.cat(seen, 1), atol=1e-6)
+    assert torch.allclose(encoder(x)[:, -8:], last(x), atol=1e-6)
+    assert nets.build(encoder.spec).dim == 18
+
+
 def test_small_resnet_size_is_what_the_documentation_says():
     assert sum(p.numel() for p in nets.small_resnet().parameters()) == 308_032
 

@@ -231,6 +231,33 @@ def test_weights_that_are_not_finite_are_not_written(simclr, tiny_shapes, tmp_pa
     assert not (tmp_path / checkpoint.FILE).exists()
 
 
+# ---- resolutions
+
+
+def test_equal_parts_of_the_training_have_their_resolutions(monkeypatch, simclr, tiny_shapes):
+    sides, forward = [], type(simclr).forward
+    monkeypatch.setattr(
+        type(simclr), "forward", lambda self, batch: sides.append(batch.views[0].shape[-1]) or forward(self, batch)
+    )
+    train.fit(simclr, tiny_shapes, replace(CONFIG, steps=6, resolutions=(0.5, 0.75, 1.0), marks=0))
+    whole = tiny_shapes.shape[-1]
+    assert sides == [whole // 2] * 2 + [whole * 3 // 4] * 2 + [whole] * 2
+
+
+@pytest.mark.parametrize("resolutions", [(), (0.0, 1.0), (1.5,)])
+def test_resolutions_out_of_range(resolutions):
+    with pytest.raises(ValueError, match=r"resolutions is .* above 0 and up to 1"):
+        replace(CONFIG, resolutions=resolutions)
+
+
+def test_a_checkpoint_from_before_a_setting_existed_goes_on(simclr, tiny_shapes, tmp_path):
+    train.fit(simclr, tiny_shapes, replace(CONFIG, steps=2, marks=0), folder=tmp_path)
+    state = checkpoint.read(tmp_path)
+    del state["config"]["resolutions"], state["format"]
+    checkpoint.write(tmp_path / checkpoint.FILE, state)
+    assert train.fit(simclr, tiny_shapes, replace(CONFIG, steps=2, marks=0), folder=tmp_path).step == 2
+
+
 # ---- budgets
 
 

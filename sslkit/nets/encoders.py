@@ -61,18 +61,41 @@ class Block(nn.Module):
         return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
-def small_resnet(in_channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128), norm: str = "batch") -> Encoder:
+class AllStages(nn.Sequential):
+    """A residual network that tells the mean activation of each of its blocks, side by side.
+
+    (B, C, H, W) -> (B, sum of widths). Early blocks know colours and textures, late ones what the loss asks for; a linear
+    map may read both. The weights have the same names as in a network that tells the last block only.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = []
+        for part in self:
+            x = part(x)
+            if isinstance(part, Block):
+                seen.append(x.mean((2, 3)))
+        return torch.cat(seen, 1)
+
+
+def small_resnet(
+    in_channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128), norm: str = "batch", all_stages: bool = False
+) -> Encoder:
     """A residual network for two CPU cores and pictures of about 32x32.
 
     The stem halves the picture at once (4x4 convolution, stride 2), because most of the work of a residual network is done
-    at full resolution; every later stage halves it again and widens. `dim` is the last width.
+    at full resolution; every later stage halves it again and widens. `dim` is the last width, or, with `all_stages`, the
+    sum of the widths, see `AllStages`.
     """
     stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), make_norm(norm, widths[0]), nn.ReLU()]
     pairs = zip((widths[0], *widths), widths)
     stages = [Block(a, b, stride=1 if i == 0 else 2, norm=norm) for i, (a, b) in enumerate(pairs)]
-    body = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    if all_stages:
+        body, dim = AllStages(*stem, *stages), sum(widths)
+    else:
+        body, dim = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1]
     spec = {"name": "small_resnet", "in_channels": in_channels, "widths": list(widths), "norm": norm}
-    return Encoder(body, dim=widths[-1], in_channels=in_channels, spec=spec)
+    spec["all_stages"] = all_stages
+    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec)
 
 
 def resnet18(in_channels: int = 3, *, norm: str = "batch") -> Encoder:
