@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DATA ?= shapes
-METHOD ?= simclr
+METHOD ?= quick
 MINUTES ?= 3
 SEED ?= 0
 OUT ?= runs/quickstart
@@ -25,7 +25,7 @@ help:  ## show this list
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
-	@echo "  make run DATA=emoji|fashion|digits|cifar10|path/to/pictures METHOD=simclr|vicreg|byol|mae|... MINUTES=3 SEED=0"
+	@echo "  make run DATA=emoji|fashion|digits|cifar10|path/to/pictures METHOD=quick|simclr|vicreg|byol|mae|... MINUTES=3 SEED=0"
 
 run: $(VENV)/.installed  ## pretrain without labels, evaluate, write a report (5 to 6 minutes)
 	@$(PY) -m sslkit quickstart --data "$(DATA)" --method "$(METHOD)" --minutes "$(MINUTES)" --seed "$(SEED)" --out "$(OUT)"

@@ -30,24 +30,31 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels in [0, 1], (N, C, H, W), to representations (N, D)."""
+    """Pixels in [0, 1], (N, C, H, W), to representations (N, D): what the last block says, or, with all_stages, each."""
 
-    def __init__(self, in_channels, widths):
+    def __init__(self, in_channels, widths, all_stages):
         super().__init__()
         stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
         stages = [Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(zip([widths[0], *widths], widths))]
-        self.body = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.body, self.all_stages = nn.Sequential(*stem, *stages), all_stages
         self.register_buffer("mean", torch.empty(in_channels, 1, 1))
         self.register_buffer("std", torch.empty(in_channels, 1, 1))
 
     def forward(self, x):
-        return self.body((x - self.mean) / self.std)
+        x, means = (x - self.mean) / self.std, []
+        for part in self.body:
+            x = part(x)
+            if isinstance(part, Block):
+                means.append(x.mean((2, 3)))
+        return torch.cat(means, 1) if self.all_stages else means[-1]
 
 
 def load(folder):
     """The encoder of a run folder, ready to use, and its card."""
     card = json.loads((Path(folder) / "card.json").read_text())
-    encoder = Encoder(card["encoder"]["in_channels"], card["encoder"]["widths"])
+    encoder = Encoder(
+        card["encoder"]["in_channels"], card["encoder"]["widths"], card["encoder"].get("all_stages", False)
+    )
     encoder.load_state_dict(load_file(Path(folder) / "encoder.safetensors"))
     return encoder.eval(), card
 

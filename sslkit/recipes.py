@@ -69,6 +69,32 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
         return METHODS[name](encoder, **settings)
 
 
+def quick(data: Images, *, seed: int = 0, **options) -> tuple[Method, dict]:
+    """What learned most per minute of two CPU cores (RESULTS.md, "Quality per minute"): SimCLR, with three differences.
+
+    A lower temperature; views that grow from half the side to all of it, so that more of them are seen; an encoder that
+    tells all its stages. options: `encoder`, and those of `methods.SimCLR`.
+    Returns the method, and settings of `TrainConfig`.
+    """
+    settings = {"encoder": encoder(data, seed=seed, all_stages=True), "temperature": 0.2, **options}
+    return method("simclr", data, seed=seed, **settings), {"resolutions": (0.5, 0.75, 1.0)}
+
+
+RECIPES: dict[str, Callable[..., tuple[Method, dict]]] = {"quick": quick}
+
+
+def recipe(name: str, data: Images, *, seed: int = 0, **options) -> tuple[Method, dict]:
+    """By name: one of RECIPES, or a method with the usual settings. Returns the method, and settings of `TrainConfig`.
+
+    Raises ValueError for an unknown name, TypeError for an option that the method does not have.
+    """
+    if name in RECIPES:
+        return RECIPES[name](data, seed=seed, **options)
+    if name not in METHODS:
+        raise unknown("method", name, [*RECIPES, *METHODS])
+    return method(name, data, seed=seed, **options), {}
+
+
 def encoder(
     data: Images, *, seed: int = 0, make: Callable[..., nets.Encoder] = nets.small_resnet, **options
 ) -> nets.Encoder:

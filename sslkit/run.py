@@ -38,7 +38,8 @@ def pretrain(
 ) -> Run:
     """Learn a representation of `data` without its labels.
 
-    method: a name ("simclr", "vicreg", ...) or a `Method` of your own. data: `Images`, or the name of a data set.
+    method: a name ("quick", "simclr", "vicreg", ..., see `sslkit.recipes`) or a `Method` of your own.
+    data: `Images`, or the name of a data set.
     minutes or steps: the budget (3 minutes if neither is given). seed: of the network, the order and the views.
     resume: a run folder. Checkpoints go there; if it holds one of this same run, training goes on, or is done already.
     progress: show a bar (by default wherever somebody can see it). watch, stop: see `sslkit.train.fit`.
@@ -50,7 +51,8 @@ def pretrain(
     config_names = {f.name for f in fields(TrainConfig)}
     settings = {name: options.pop(name) for name in list(options) if name in config_names}
     if isinstance(method, str):
-        method = recipes.method(method, data, seed=seed, **options)
+        method, usual = recipes.recipe(method, data, seed=seed, **options)
+        settings = usual | settings
     elif options:
         raise TypeError(f"Unknown options {', '.join(options)}: a Method that you built has its options already.")
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most

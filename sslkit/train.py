@@ -60,7 +60,9 @@ class TrainConfig:
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is {self.warmup!r}; it is a share of the steps, at least 0 and below 1.")
         if not self.resolutions or not all(0 < share <= 1 for share in self.resolutions):
-            raise ValueError(f"resolutions is {self.resolutions!r}; give shares above 0 and up to 1, such as (0.5, 1.0).")
+            raise ValueError(
+                f"resolutions is {self.resolutions!r}; give shares above 0 and up to 1, such as (0.5, 1.0)."
+            )
 
 
 @dataclass
@@ -188,7 +190,9 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
     ends = [0.0, *(row["seconds"] for row in timed.rows)]  # a row per step
     times = [after - before for before, after in pairwise(ends)]
     parts = len(config.resolutions)
-    typical = mean(median(times[i * 20 // parts : (i + 1) * 20 // parts]) for i in range(parts))  # no busy second counts
+    typical = mean(
+        median(times[i * 20 // parts : (i + 1) * 20 // parts]) for i in range(parts)
+    )  # no busy second counts
     steps = max(20, int((60 * minutes - looking) / typical))
     return distributed.agree(replace(config, steps=steps))
 

@@ -25,8 +25,10 @@ def run(tiny_shapes):
     return sslkit.pretrain("simclr", tiny_shapes, **QUICK)
 
 
-def test_the_encoder_needs_nothing_of_sslkit(run, tiny_shapes, tmp_path):
+@pytest.mark.parametrize("method", ["simclr", "quick"])
+def test_the_encoder_needs_nothing_of_sslkit(method, tiny_shapes, tmp_path):
     """The example of the documentation, in a process that cannot import sslkit, NumPy's loader or scikit-learn."""
+    run = sslkit.pretrain(method, tiny_shapes, **QUICK)
     run.export(tmp_path)
     x = tiny_shapes.test.images.float() / 255
     torch.save(x, tmp_path / "pictures.pt")
@@ -36,7 +38,7 @@ sys.modules |= dict.fromkeys(["sslkit", "sklearn", "torchvision"])  # importing 
 sys.path.insert(0, {str(EXAMPLE.parent)!r})
 import torch, load_encoder
 encoder, card = load_encoder.load({str(tmp_path)!r})
-assert card["dim"] == 128
+assert card["dim"] == {run.encoder.dim}
 with torch.no_grad():
     torch.save(encoder(torch.load({str(tmp_path / "pictures.pt")!r})), {str(tmp_path / "features.pt")!r})
 """

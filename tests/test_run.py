@@ -186,6 +186,15 @@ def test_gray_and_transparent_pictures(channels, tmp_path):
     assert run.report(tmp_path / "r").exists()
 
 
+def test_a_recipe_brings_its_encoder_and_its_training(tiny_shapes):
+    run = sslkit.pretrain("quick", tiny_shapes, **QUICK)
+    assert run.encoder.dim == 32 + 64 + 128
+    assert run.config.resolutions == (0.5, 0.75, 1.0)
+    assert run.method.spec["temperature"] == 0.2
+    whole = sslkit.pretrain("quick", tiny_shapes, resolutions=(1.0,), temperature=0.4, **QUICK)
+    assert (whole.config.resolutions, whole.method.spec["temperature"]) == ((1.0,), 0.4)
+
+
 # ---- bad input: one clear sentence, nothing half-written
 
 
