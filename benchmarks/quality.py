@@ -1,0 +1,142 @@
+"""What is known after one, three and ten minutes of two cores? Recipes beside each other, on test pictures (P4).
+
+    python benchmarks/quality.py --pictures natural.npz    # hours; finished rows are skipped, so it can stop and go on
+    python benchmarks/quality.py --quick                   # to see that it runs (writes no record)
+    python benchmarks/quality.py --tables                  # the tables of the records there are
+
+All recipes have the same encoder (`small_resnet`; "quick" tells all its stages) and the same time, counted as processor
+seconds of one thread, 110 for a minute of two cores, so that rows of a busy day count, too. "SimCLR", "VICReg" and "DCL"
+are the kit's methods with their usual settings. "lightly's loop" is that of its SimCLR example (end_to_end.py). Natural
+pictures are a file with `train_x` (N, H, W, C) uint8, `train_y`, `test_x`, `test_y`; the last tenth of the training
+pictures is for validation. kNN: 20 neighbours, cosine. The linear probe's decay is chosen on validation pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache, partial
+
+import numpy as np
+import torch
+from _rows import frame, table
+from end_to_end import lightly_loop
+from torch import Tensor
+
+import sslkit
+from sslkit import evaluation, nets, recipes, train
+from sslkit.datasets import Images
+from sslkit.device import Compute
+
+MINUTE = 110.0  # processor seconds
+SEEDS = (0, 1, 2)
+BUDGETS = {"natural": (1, 3, 10), "shapes": (3,), "emoji": (3,)}
+TRAINED = {"quick": "quick", "SimCLR": "simclr", "VICReg": "vicreg", "DCL": "dcl"}
+LIGHTLY = "lightly's loop"
+BASELINES = "baselines"
+
+
+@cache
+def pictures(name: str, file: str | None, quick: bool) -> Images:
+    if name != "natural":
+        return sslkit.datasets.shapes(1000) if quick else sslkit.datasets.load(name)
+    if file is None:
+        raise SystemExit("Natural pictures are not part of the kit: give --pictures a file with train_x, train_y, ...")
+    stored = np.load(file)
+    x = torch.from_numpy(np.concatenate([stored["train_x"], stored["test_x"]])).permute(0, 3, 1, 2).contiguous()
+    y = torch.from_numpy(np.concatenate([stored["train_y"], stored["test_y"]])).long()
+    n = len(stored["train_x"])
+    split = torch.zeros(len(x), dtype=torch.uint8)
+    split[n * 9 // 10 : n], split[n:] = 1, 2
+    return Images(x, y, split, name="natural")
+
+
+def exam(features: dict[str, Tensor], data: Images) -> dict[str, float]:
+    pairs = (features["train"], data.train.labels, features["test"], data.test.labels)
+    probe = evaluation.linear_probe(*pairs, val_x=features["val"], val_y=data.val.labels)
+    return {"kNN": float(evaluation.knn(*pairs)), "linear probe": float(probe)}
+
+
+def embed(encoder: nets.Encoder, data: Images) -> dict[str, Tensor]:
+    parts = {"train": data.train, "val": data.val, "test": data.test}
+    return {name: evaluation.features(encoder.eval(), part.images) for name, part in parts.items()}
+
+
+def learn(name: str, data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:
+    """A recipe of the kit for so many processor seconds: what 20 steps of a throw-away run cost tells how many fit in."""
+    plain = {"seed": seed, "marks": 0, "device": "cpu", "precision": "float32", "progress": False}
+    plain["batch_size"] = min(256, len(data.train) // 2)
+    sslkit.pretrain(name, data, steps=3, **plain)  # warms up
+    start = time.process_time()
+    sslkit.pretrain(name, data, steps=20, **plain)
+    steps = max(20, int(seconds / ((time.process_time() - start) / 20)))
+    return sslkit.pretrain(name, data, steps=steps, **plain).encoder, steps
+
+
+def lightly(data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:
+    """lightly's documented recipe: its transform, its head, its loss, SGD with a learning rate of 0.06."""
+    from lightly.transforms import SimCLRTransform
+    from torchvision.transforms.functional import to_pil_image
+
+    torch.manual_seed(seed)
+    encoder = recipes.encoder(data, seed=seed)
+    side = data.shape[-1]
+    transform = SimCLRTransform(side, gaussian_blur=0.0)
+    images = [to_pil_image(image).convert("RGB") for image in data.train.images]
+    batch = min(256, len(images) // 2)
+    loop = partial(lightly_loop, images, transform, Compute("cpu"), batch=batch)
+    _, cost = loop(steps=10, encoder=recipes.encoder(data, seed=seed))()
+    steps = max(10, int(seconds / cost))
+    loop(steps=steps, encoder=encoder)()
+    return encoder, steps
+
+
+def measure(name: str, what: str, minutes: int, seed: int, options) -> dict:
+    torch.set_num_threads(1)
+    data = pictures(name, options.pictures, options.quick)
+    about = {"what": what, "data": name, "minutes": minutes, "seed": seed}
+    seconds = 2.0 if options.quick else MINUTE * minutes
+    encoder, steps = lightly(data, seconds, seed) if what == LIGHTLY else learn(TRAINED[what], data, seconds, seed)
+    return about | {"values": {"steps": steps, **exam(embed(encoder, data), data)}}
+
+
+def baseline(name: str, what: str, seed: int, options) -> dict:
+    data = pictures(name, options.pictures, options.quick)
+    about = {"what": what, "data": name, "minutes": 0, "seed": seed}
+    if what == "random encoder":
+        return about | {"values": exam(embed(recipes.encoder(data, seed=seed).set_statistics(_some(data)), data), data)}
+    return about | {"values": exam(evaluation.baselines(data)[what], data)}
+
+
+def _some(data: Images) -> Tensor:
+    return sslkit.augment.to_float(data.train.images[:4096])
+
+
+def rows() -> dict:
+    found = {}
+    for seed in SEEDS:  # every recipe gets its first seed before any gets its second
+        for name, budgets in BUDGETS.items():
+            for what in ("raw pixels", "PCA", "random encoder"):
+                if seed == 0 or what == "random encoder":
+                    found[f"{name}-0-{what}-{seed}"] = partial(baseline, name, what, seed)
+            for minutes in budgets:
+                for what in (*TRAINED, LIGHTLY):
+                    found[f"{name}-{minutes}-{what}-{seed}"] = partial(measure, name, what, minutes, seed)
+    return found
+
+
+def tables(records: list[dict]) -> str:
+    parts = []
+    for name in dict.fromkeys(record["data"] for record in records):
+        for minutes in sorted({r["minutes"] for r in records if r["data"] == name}):
+            group = [r for r in records if (r["data"], r["minutes"]) == (name, minutes)]
+            first = f"{name}, {f'{minutes} min' if minutes else 'no training'}"
+            parts.append(table(group, first=first, digits={"steps": ",.0f", "kNN": 3, "linear probe": 3}))
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    frame(
+        "quality", __doc__.splitlines()[0], rows(), tables, minutes=7,
+        quick=("shapes-0-raw pixels-0", "shapes-3-quick-0", f"shapes-3-{LIGHTLY}-0"),
+        arguments=lambda parser: parser.add_argument("--pictures", help="an .npz file of natural pictures"),
+    )  # fmt: skip
