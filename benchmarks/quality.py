@@ -23,7 +23,7 @@ from end_to_end import lightly_loop
 from torch import Tensor
 
 import sslkit
-from sslkit import evaluation, nets, recipes, train
+from sslkit import evaluation, nets, recipes
 from sslkit.datasets import Images
 from sslkit.device import Compute
 

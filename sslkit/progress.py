@@ -20,7 +20,9 @@ class Bar:
         if self.show:
             from tqdm.auto import tqdm
 
-            self.bar = tqdm(total=self.config.steps, unit="step", dynamic_ncols=True)
+            look = "{percentage:3.0f}% |{bar}| {postfix[0]} [{elapsed}, {remaining} left]"
+            first = [f"step 0 of {self.config.steps:,}"]
+            self.bar = tqdm(total=1.0, dynamic_ncols=True, bar_format=look, postfix=first)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -32,9 +34,13 @@ class Bar:
 
         def both(row: dict) -> None:
             if self.bar is not None:
-                self.bar.update(row["step"] - self.bar.n)
+                said = [f"step {row['step']:,} of {self.config.steps:,}"]
                 if "loss" in row:
-                    self.bar.set_postfix_str(f"loss {row['loss']:.3f}, {row['images_per_second']:,.0f} images/s")
+                    said += [f"loss {row['loss']:.3f}", f"{row['images_per_second']:,.0f} images/s"]
+                self.bar.postfix[0] = ", ".join(said)
+                self.bar.update(
+                    self.config.work(row["step"]) - self.bar.n
+                )  # small views are quick: time left is of work
             if watch is not None:
                 watch(row)
 

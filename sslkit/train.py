@@ -64,6 +64,12 @@ class TrainConfig:
                 f"resolutions is {self.resolutions!r}; give shares above 0 and up to 1, such as (0.5, 1.0)."
             )
 
+    def work(self, step: int) -> float:
+        """The share of all work that is done after so many steps, if a step costs as much as its views have pixels."""
+        parts = len(self.resolutions)
+        done = [min(1, max(0, step / self.steps * parts - i)) * share**2 for i, share in enumerate(self.resolutions)]
+        return sum(done) / sum(share**2 for share in self.resolutions)
+
 
 @dataclass
 class History:

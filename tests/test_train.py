@@ -244,6 +244,12 @@ def test_equal_parts_of_the_training_have_their_resolutions(monkeypatch, simclr,
     assert sides == [whole // 2] * 2 + [whole * 3 // 4] * 2 + [whole] * 2
 
 
+def test_work_goes_with_the_pixels_of_the_views():
+    config = replace(CONFIG, steps=8, resolutions=(0.5, 1.0))
+    assert [config.work(step) for step in (0, 4, 6, 8)] == pytest.approx([0, 0.2, 0.6, 1])
+    assert replace(CONFIG, steps=8).work(2) == 0.25
+
+
 @pytest.mark.parametrize("resolutions", [(), (0.0, 1.0), (1.5,)])
 def test_resolutions_out_of_range(resolutions):
     with pytest.raises(ValueError, match=r"resolutions is .* above 0 and up to 1"):
