@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sslkit import maps
-from sslkit.widgets import HonestyPanel, _honesty
+from sslkit.widgets import HonestyPanel
 
 N = 90
 GROUP = torch.arange(N) % 3
@@ -58,19 +58,21 @@ def test_seeds_and_perplexities_are_those_of_the_package(panel):
 
 
 def test_a_map_is_computed_once_for_the_same_content(monkeypatch):
-    _honesty._tsne.cache_clear()
-    calls = []
-    monkeypatch.setattr(maps, "tsne", lambda x, **how: calls.append(how) or torch.zeros(len(x), 2))
-    try:
-        for panel in (HonestyPanel(X, perplexities=(5, 9)), HonestyPanel(X.clone(), perplexities=(5, 9))):
-            panel.map(), panel.map(), panel.map(twin=True)
-        assert len(calls) == 2
-        panel.seed = 1
-        panel.map()
-        HonestyPanel(X + 1, perplexities=(5, 9)).map()
-        assert len(calls) == 4
-    finally:
-        _honesty._tsne.cache_clear()
+    new, calls = torch.randn(N, 6), []  # no map of these is remembered
+
+    def tsne(x, **how):
+        calls.append(how)
+        return torch.zeros(len(x), 2)
+
+    monkeypatch.setattr(maps, "tsne", tsne)
+    monkeypatch.setattr(maps.checkpoint, "write_file", lambda *_: None)
+    for panel in (HonestyPanel(new, perplexities=(5, 9)), HonestyPanel(new.clone(), perplexities=(5, 9))):
+        panel.map(), panel.map(), panel.map(twin=True)
+    assert len(calls) == 2
+    panel.seed = 1
+    panel.map()
+    HonestyPanel(new + 1, perplexities=(5, 9)).map()
+    assert len(calls) == 4
 
 
 def test_shuffled_labels_are_as_frequent_and_fit_nothing(panel):
