@@ -102,7 +102,7 @@ class Lab:
                     control.on_click(lambda _, name=name: self._act(name))
                 else:
                     control.observe(lambda change, name=name: self._act(name, change["new"]), "value")
-            use = HTML(f"<p>{escape(self.USE)}</p>")
+            use = HTML(f'<p style="overflow-wrap: anywhere">{escape(self.USE)}</p>')
             self._box = VBox([use, *self._arrange(), self._status, self._figure, *self._follow()])
             self._box.add_class(f"sslkit-{self.NAME}")
             self._refresh()

@@ -31,9 +31,13 @@ class _Setting:
         low, high = self.limits(lab)
         if not low <= value <= high:
             raise ValueError(f"ViewsPlayground: {self.name} is {value!r}, but must be from {low} to {high}.")
-        lab._set[self.name] = bool(value) if self.high is True else value
-        lab._many = self.group == "policy"
-        lab.changed()
+        with lab._lock:
+            lab._set |= self.sets(lab, value)
+            lab._many = self.group == "policy"
+            lab.changed()
+
+    def sets(self, lab, value) -> dict:
+        return {self.name: bool(value) if self.high is True else value}
 
     def limits(self, lab):
         return self.low, self.high
@@ -46,11 +50,9 @@ class _Edge(_Setting):
         super().__init__(0, least, step=1, group="crop")
         self.high, self.axis, self.partner = None, axis, partner
 
-    def __set__(self, lab, value):
-        with lab._lock:
-            super().__set__(lab, int(value))
-            side = lab.images.shape[self.axis]
-            lab._set[self.partner] = min(lab._set[self.partner], side - lab._set[self.name])
+    def sets(self, lab, value) -> dict:
+        room = lab.images.shape[self.axis] - int(value)
+        return {self.name: int(value), self.partner: min(lab._set[self.partner], room)}
 
     def limits(self, lab):
         return self.low, lab.images.shape[self.axis] - 1 + self.low

@@ -56,5 +56,5 @@ class WorkingLab(Lab):
 
     @alone
     def _refresh(self, *loop) -> None:
-        self._tell()
         super()._refresh(*loop)
+        self._tell()

@@ -1,11 +1,13 @@
 """The honesty panel without a browser: its numbers are those of brute force, and maps are computed once."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 
 from sslkit import maps
-from sslkit.widgets import HonestyPanel
+from sslkit.widgets import HonestyPanel, _honesty
 
 N = 90
 GROUP = torch.arange(N) % 3
@@ -73,6 +75,43 @@ def test_a_map_is_computed_once_for_the_same_content(monkeypatch):
     panel.map()
     HonestyPanel(new + 1, perplexities=(5, 9)).map()
     assert len(calls) == 4
+
+
+def test_where_somebody_waits_pca_is_shown_until_the_maps_are_there(monkeypatch):
+    started, go, real = threading.Event(), threading.Event(), maps.tsne
+
+    def slow(x, **how):
+        started.set()
+        assert go.wait(30)
+        return real(x, **how)
+
+    slow.__name__ = "slow"  # of which nothing is remembered
+    monkeypatch.setattr(maps, "tsne", slow)
+    monkeypatch.setattr(maps.checkpoint, "write_file", lambda *_: None)
+    monkeypatch.setattr(_honesty, "cell", lambda: {"id": "1"})
+    panel = HonestyPanel(torch.randn(N, 6), GROUP, perplexities=(5, 9))
+    assert panel.box  # at once
+    assert started.wait(30)
+    assert panel._figure.value.count("still PCA") >= 2
+    assert "Computing t-SNE" in panel._status.value
+    assert 'value="0"' in panel._readout.value
+    panel.perplexity = 5  # another one is asked for meanwhile
+    go.set()
+    panel.wait(60)
+    assert "still PCA" not in panel._figure.value
+    assert "neighbours of point 0" in panel._status.value
+    assert panel._readout.value == ""
+    panel.show = "all seeds and perplexities"
+    assert panel._figure.value.count("still PCA") >= 2  # two of the four are known
+    panel.wait(60)
+    assert "4 maps" in panel._figure.value
+    assert "still PCA" not in panel._figure.value
+
+
+def test_where_nobody_waits_the_first_figure_is_the_final_one(panel):
+    fresh = HonestyPanel(X, GROUP, perplexities=(5, 20), k=6)
+    assert "still PCA" not in fresh._repr_mimebundle_()["text/html"]
+    assert not fresh._job.running
 
 
 def test_shuffled_labels_are_as_frequent_and_fit_nothing(panel):
