@@ -183,7 +183,7 @@ def test_names_that_others_have_given_are_shown_as_text_and_short():
     ]  # fmt: skip
     for figure in figures:
         assert "<script>" not in plots.html(figure)
-        assert max(len(text.get_text()) for text in words(figure)) < 100
+        assert max(len(text.get_text()) for text in figure.findobj(Text)) < 100
 
 
 @pytest.mark.parametrize("theme", plots.COLOURS)
