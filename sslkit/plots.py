@@ -677,7 +677,7 @@ def _draw_dots(table, chance):
         ax.errorbar(value, places, xerr=bars, label=name, linestyle="", elinewidth=1.2, **_series(i))
     if chance is not None:
         ax.axvline(chance, label=f"chance {chance:.3g}", color=_colour("grey"), linewidth=0.8, linestyle="--")
-    ax.set(yticks=range(len(rows)), yticklabels=map(_name, rows), ylim=(len(rows) - 0.5, -0.5), xlim=(min(0, ax.get_xlim()[0]), 1))
+    ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5), xlim=(min(0, ax.get_xlim()[0]), 1))
     ax.tick_params(axis="y", length=0)
     fig.legend(loc="outside upper center", ncols=3, handlelength=1.2)
     caption = "Bars are 95 % intervals." + "".join(f" {name}: {_list(row)}." for name, row in list(table.items())[:2])

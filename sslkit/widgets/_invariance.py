@@ -165,7 +165,8 @@ class InvarianceMatrix(WorkingLab):
     def _controls(self) -> dict:
         from ipywidgets import Button, Layout
 
-        rows = {row: Button(description=row, layout=Layout(width="auto", min_width="84px", max_width="300px")) for row in self.scores}
+        narrow = {"width": "auto", "min_width": "84px", "max_width": "300px"}
+        rows = {row: Button(description=row, layout=Layout(**narrow)) for row in self.scores}
         return {**rows, "stop": Button(description="Stop", layout=Layout(width="auto", margin="2px 2px 2px 18px"))}
 
     def _press(self, name: str) -> None:
