@@ -750,6 +750,7 @@ def _legend(fig, classes, **where):
 
     if len(classes) <= 40:  # as many as there are marks that differ
         marks = [Line2D([], [], linestyle="", color=_colour(c), marker=MARKERS[c // 10 % 4]) for c in classes]
+        where["ncols"] = max(1, min(where["ncols"], 100 // (4 + max(map(len, classes.values())))))  # as many as fit
         fig.legend(marks, classes.values(), handletextpad=0.2, **where)
 
 

@@ -66,6 +66,7 @@ small = dict(encoder=nets.small_resnet(widths=(4, 8)), batch_size=32, precision=
 LABS = ("views-playground", "loss-lab", "dashboard", "honesty-panel", "switchboard", "invariance", "predict")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", ["lab", "notebook7"])
 def test_every_lab_with_hostile_names_in_both_notebooks(app, tab, request):
     server = request.getfixturevalue(app)
