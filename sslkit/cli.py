@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 def quickstart(options: argparse.Namespace) -> None:
     """From unlabelled pictures to a report: pretrain, evaluate, draw, save."""
     start = time.perf_counter()
+    sslkit.recipes.check_name(options.method)  # before the data, which may have to be decoded or downloaded
     sslkit.checkpoint.check_writable(options.out)
     data = sslkit.datasets.load(os.path.expanduser(options.data))
     print(f"Data: {data}", flush=True)
@@ -60,6 +61,7 @@ def quickstart(options: argparse.Namespace) -> None:
 
 def train(options: argparse.Namespace) -> int:
     """Pretrain with checkpoints, in one process or in as many as torchrun started. The same command again goes on."""
+    sslkit.recipes.check_name(options.method)
     out = sslkit.checkpoint.check_writable(options.out)
     # Around everything: when one process is gone, torchrun sends SIGTERM to the others, which still have to say so.
     with sslkit.train.interruptible() as stop:

@@ -9,8 +9,10 @@ Nothing here touches pyplot, and the user's rcParams neither change nor matter: 
 
 from __future__ import annotations
 
+import warnings
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial, wraps
 from html import escape
 from io import BytesIO
@@ -53,14 +55,22 @@ def html(figure, *, dpi: int = 110) -> str:
     Image.open(drawn).convert("RGB").quantize(256).save(png, format="png", optimize=True)  # a third of the size
     source = f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
     image = f'<img style="width: 100%" alt="{escape(figure.alt)}" src="{source}">'
-    caption = f"<figcaption>{escape(figure.caption)}</figcaption>"
+    caption = f'<figcaption style="overflow-wrap: anywhere">{escape(figure.caption)}</figcaption>'
     return f'<figure style="margin: 0; max-width: {figure.get_figwidth():.2f}in">{image}{caption}</figure>'
 
 
-def _save(savefig, *args, **options) -> None:
+@contextmanager
+def _style(*looks):
+    """Only one figure is drawn at a time, in this style. A letter that the font does not have becomes a box, in silence."""
     from matplotlib import style
 
-    with DRAWING, style.context("default"):
+    with DRAWING, style.context(["default", *looks]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
+def _save(savefig, *args, **options) -> None:
+    with _style():
         savefig(*args, **options)
 
 
@@ -76,7 +86,7 @@ def _figure(draw):
 
     @wraps(draw)
     def styled(*args, theme: str = "light", **options):
-        from matplotlib import cycler, style
+        from matplotlib import cycler
 
         if theme not in TONES:
             raise unknown("theme", theme, TONES)
@@ -89,7 +99,7 @@ def _figure(draw):
             "lines.dashed_pattern": (5, 3.5), "legend.frameon": False, "axes.prop_cycle": cycler(color=COLOURS[theme]),
             "image.cmap": shades, "image.interpolation": "nearest",
         }  # fmt: skip
-        with DRAWING, style.context(["default", look]):
+        with _style(look):
             figure, figure.caption, figure.alt = draw(*args, **options)
             figure.draw_without_rendering()  # ticks and places are made at the last moment: now, and for good
             figure.set_layout_engine("none")
@@ -247,8 +257,8 @@ def factor_matrix(matrix: Mapping[str, Mapping], columns: Mapping[str, str]):
         luminance = np.dot([0.2126, 0.7152, 0.0722], np.power([red, green, blue], 2.2))
         colour = ("black" if luminance > 0.18 else "white") if known else _colour("grey")
         ax.text(column, row, f"{value:z.2f}" if known else "·", ha="center", va="center", color=colour)
-    ax.set_xticks(range(len(columns)), columns.values())
-    ax.set_yticks(range(len(matrix)), list(matrix))
+    ax.set_xticks(range(len(columns)), map(_name, columns.values()))
+    ax.set_yticks(range(len(matrix)), map(_name, matrix))
     ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     ax.tick_params(axis="y", colors=_colour("ink"))
     ax.spines[:].set_visible(False)
@@ -537,7 +547,7 @@ def prediction(
             alpha=0.4,
         )
         ax.plot(measured, [1] * len(measured), color=_colour(2), marker="o", linestyle="", alpha=0.7)
-        ax.set(yticks=[0, 1], yticklabels=["predicted", "measured"], ylim=(1.6, -0.6), xlabel=unit)
+        ax.set(yticks=[0, 1], yticklabels=["predicted", "measured"], ylim=(1.6, -0.6), xlabel=_name(unit))
         said = (
             f"{min(measured):.4g} to {max(measured):.4g}"
             if len(set(measured)) > 1
@@ -549,7 +559,7 @@ def prediction(
         ax.barh(range(len(rows)), times, color=_colour(2), height=0.5)
         place = list(choices).index(guess)
         ax.plot([times[place] + 0.04 * max(1, len(measured))], [place], **expected)
-        ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5))
+        ax.set(yticks=range(len(rows)), yticklabels=map(_name, rows), ylim=(len(rows) - 0.5, -0.5))
         ax.set_xlim(0, 1.08 * max(1, len(measured)))
         ax.set_xticks(range(max(1, len(measured)) + 1))
         ax.set_xlabel("times measured")
@@ -692,7 +702,7 @@ def _draw_map(ax, y, labels, names, alpha: float = 0.85):
         for m, marker in enumerate(MARKERS):
             of = mixed[labels[mixed] // 10 % 4 == m]
             ax.scatter(*y[of].T, c=[_colour(int(c)) for c in labels[of]], marker=marker, **dots)
-        return y, {int(c): str(c if names is None else names[c]) for c in np.unique(labels)}
+        return y, {int(c): _name(c if names is None else names[c]) for c in np.unique(labels)}
     return y, {}
 
 
@@ -740,7 +750,13 @@ def _legend(fig, classes, **where):
 
     if len(classes) <= 40:  # as many as there are marks that differ
         marks = [Line2D([], [], linestyle="", color=_colour(c), marker=MARKERS[c // 10 % 4]) for c in classes]
+        where["ncols"] = max(1, min(where["ncols"], 100 // (4 + max(map(len, classes.values())))))  # as many as fit
         fig.legend(marks, classes.values(), handletextpad=0.2, **where)
+
+
+def _name(given) -> str:
+    """A name that somebody else has given, as it stands in a figure: short, and no formula."""
+    return f"{given!s:.40}".replace("$", r"\$")
 
 
 def _bounds(scores):

@@ -50,6 +50,12 @@ METHODS: dict[str, Callable[..., Method]] = {
 OPTIONS = {("simclr", "emoji"): {"temperature": 0.2}}
 
 
+def check_name(name: str) -> None:
+    """Raise ValueError if there is no method of that name."""
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+
+
 def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | None = None, **options) -> Method:
     """The method of that name, ready to be trained on `data`.
 
@@ -57,8 +63,7 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
     of the training split. options: the method's own, such as temperature=0.1.
     Raises ValueError for an unknown name, TypeError for an option that the method does not have.
     """
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
+    check_name(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = encoder or ENCODERS.get(name, nets.small_resnet)(_channels(data))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslkit import checkpoint, evaluation, plots, seeds
+from sslkit import checkpoint, evaluation, maps, plots, seeds
 from sslkit.run import Run
 from sslkit.widgets import Explorer, Scene
 from sslkit.widgets._explorer import inline, script
@@ -111,11 +111,8 @@ def _sample_views(run: Run):
 def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
     """Some test pictures and their nearest others by cosine, and whether they have the same label."""
     test, x = run.data.test, torch.nn.functional.normalize(run.features["this encoder"]["test"], dim=1)
-    k = min(k, len(test) - 1)
     chosen = torch.randperm(len(test), generator=seeds.generator("neighbours"))[:queries]
-    similarity = x[chosen] @ x.T
-    similarity[torch.arange(len(chosen)), chosen] = -torch.inf
-    near = similarity.topk(k).indices  # (Q, k)
+    near = maps.neighbours(x, k=min(k, len(test) - 1))[chosen]  # (Q, k): of unit vectors, so by cosine
     hits = None if test.labels is None else test.labels[near] == test.labels[chosen, None]
     return test.images[chosen], test.images[near], hits
 

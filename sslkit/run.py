@@ -325,7 +325,9 @@ class Run:
             seen, x = self.data.val[history.snapshot_index], torch.stack(history.snapshots).float()
             return Explorer(x, seen, steps=history.snapshot_steps, **options)
         test = self.data.test
-        return Explorer(self.embed(test)[self._mapped], test[self._mapped], predicted=self._predict, **options)
+        known = vars(self).get("features")  # if somebody has asked for them
+        x = self.embed(test) if known is None else known["this encoder"]["test"]
+        return Explorer(x[self._mapped], test[self._mapped], predicted=self._predict, **options)
 
     def _predict(self) -> Tensor:
         """Labels that a linear probe, fitted on the training pictures, gives to those on the map."""

@@ -157,6 +157,14 @@ def test_unwritable_run_folder_is_found_before_anything_else(tmp_path, capsys, m
     assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["quickstart", "train"])
+def test_unknown_method_is_found_before_the_data(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.setattr(sslkit.datasets, "load", lambda *_: pytest.fail("must not load"))
+    assert cli.main([command, "--method", "simcler", "--out", str(tmp_path / "out")]) == 2
+    assert "Did you mean 'simclr'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_interrupt_is_not_a_traceback(monkeypatch, capsys, tmp_path):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt

@@ -168,6 +168,24 @@ def words(figure):
     return [t for t in texts if t.get_visible() and t.get_text().strip() and Text.get_window_extent(t).width > 0]
 
 
+HOSTILE = ["<script>alert(1)</script>", "x" * 10_000, "שלום", "🦊.png", r"$\frac{1$", "a\nb"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_that_others_have_given_are_shown_as_text_and_short():
+    y, labels = torch.rand(60, 2), torch.arange(60) % 6
+    near = dict(point=0, true=torch.arange(3), seen=torch.arange(3))
+    figures = [
+        plots.map2d(y, labels, names=HOSTILE), plots.maps_grid({"a": y, "b": y}, labels, names=HOSTILE),
+        plots.honest_map(y, labels, twin=y, names=HOSTILE, measures={}, **near),
+        plots.prediction([HOSTILE[1]], guess=HOSTILE[3], choices=HOSTILE), plots.prediction([1], guess=2, unit=HOSTILE[4]),
+        plots.factor_matrix({name: {"hue": 0.5} for name in HOSTILE}, {"hue": HOSTILE[4]}),
+    ]  # fmt: skip
+    for figure in figures:
+        assert "<script>" not in plots.html(figure)
+        assert max(len(text.get_text()) for text in figure.findobj(Text)) < 100
+
+
 @pytest.mark.parametrize("theme", plots.COLOURS)
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_can_be_read(name, theme):

@@ -20,7 +20,7 @@ import torch
 from IPython.display import Markdown, display
 
 import sslkit
-from sslkit import augment, evaluation, plots
+from sslkit import augment, evaluation, plots, widgets
 from sslkit.exercises import check, find
 
 # %% [markdown]
@@ -181,9 +181,23 @@ plots.neighbours(data.test.images[chosen], data.train.images[found], right)
 #
 # The second exam is harder. Only ten pictures of each shape have a label, and a *linear classifier* learns from them.
 # Notebook 01 explains it.
+#
+# **Predict before you run.** The first baseline is the same network, and it has seen nothing. In how many of 100 test
+# pictures is its vote right? Record a number in the card, with a range that you trust. Then it lets you run, and asks why.
 
 # %%
 train_y, test_y = data.train.labels, data.test.labels
+
+
+def vote_of_the_untrained():
+    x = run.features["random encoder"]
+    return 100 * evaluation.knn(x["train"], train_y, x["test"], test_y).value
+
+
+question = "The vote of the neighbours, seen by a network before its first training step: how often is it right?"
+widgets.Predict(question, vote_of_the_untrained, unit="of 100")
+
+# %%
 scores = {}
 for name, x in run.features.items():
     few = evaluation.few_label(x["train"], train_y, x["test"], test_y, budgets=(10,), draws=3)

@@ -69,10 +69,17 @@ plots.views_grid(images[index][:4], [view[:4] for view in batch.views])
 # made from the same picture?
 #
 # **Predict before you run.** The network has not learned anything yet. If it sent all pictures to the same point, the
-# loss would be ln(2N - 1), where N = 128 is the number of pictures. Will the loss be below this value, near it, or above?
+# loss would be ln(2N - 1), where N = 128 is the number of pictures. Will the loss be below this value, near it (within 10 %),
+# or above? The card keeps the answer back until you have recorded yours. Afterwards it asks you for one sentence: why?
 
 # %%
-my_prediction = None  # "below", "near" or "above"
+def first_loss():
+    share = method(batch)["loss"].item() / method.reference_values(128)["collapsed"]
+    return "near" if abs(share - 1) < 0.1 else "below" if share < 1 else "above"
+
+
+question = "The loss of a network that has not learned anything, beside ln(2N - 1): where is it?"
+widgets.Predict(question, first_loss, choices=["below", "near", "above"])
 
 # %%
 h = method.encoder(torch.cat(batch.views))  # (256, 128): both views in one call

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 
 import sslkit
-from sslkit import augment, evaluation, plots
+from sslkit import augment, evaluation, plots, widgets
 from sslkit.exercises import check, find
 from sslkit.fine_tune import fine_tune
 
@@ -54,20 +54,36 @@ print(f"{len(train):,} training, {len(val):,} validation, {len(test):,} test pic
 # variance of the *batch*. In **eval mode** they use stored ones.
 #
 # **Predict before you run.** One picture goes through the frozen encoder twice, each time with seven other pictures
-# in its batch. Is its representation the same both times? In which mode?
-
-# %%
-my_prediction = None  # "in both modes", "in eval mode only", "in no mode"
+# in its batch. Is its representation the same both times? In which mode? The card keeps the answer back until you have
+# recorded yours. Afterwards it asks you for one sentence: why?
 
 # %%
 pixels = augment.to_float(test.images)
-modes = {"eval mode": copy.deepcopy(run.encoder).eval(), "train mode": copy.deepcopy(run.encoder).train()}
-changed = {}
-for name, encoder in modes.items():
+
+
+def change(encoder):
+    """By which share of its length the representation of the first picture changes with its company."""
     with torch.no_grad():  # no gradient: "frozen"
         first = encoder(torch.cat([pixels[:1], pixels[1:8]]))[0]
         again = encoder(torch.cat([pixels[:1], pixels[101:108]]))[0]  # other company
-    changed[name] = ((first - again).norm() / first.norm()).item()
+    return ((first - again).norm() / first.norm()).item()
+
+
+def where_it_stays():
+    modes = copy.deepcopy(run.encoder).eval(), copy.deepcopy(run.encoder).train()
+    same = tuple(change(encoder) < 0.001 for encoder in modes)
+    names = {(True, True): "in both modes", (True, False): "in eval mode only", (False, True): "in train mode only"}
+    return names.get(same, "in no mode")
+
+
+question = "The same picture in two batches: where is its representation the same?"
+widgets.Predict(question, where_it_stays, choices=["in both modes", "in eval mode only", "in train mode only", "in no mode"])
+
+# %%
+modes = {"eval mode": copy.deepcopy(run.encoder).eval(), "train mode": copy.deepcopy(run.encoder).train()}
+changed = {}
+for name, encoder in modes.items():
+    changed[name] = change(encoder)
     print(f"{name}: the representation changed by {changed[name]:.1%} of its length")
 
 # %%

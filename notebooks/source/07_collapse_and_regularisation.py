@@ -104,14 +104,17 @@ show_table(["cloud", "std (1 = even)", "RankMe"], [[n, f"{std[n]:.2f}", f"{rank[
 # Is RankMe alone enough, then? Here is a test. From the collapsed cloud we subtract its mean, as people often
 # do before they look at a spectrum.
 #
-# **Predict before you run.** What is the RankMe of the collapsed cloud after that?
-
-# %%
-my_prediction = None
+# **Predict before you run.** What is the RankMe of the collapsed cloud after that? 32 would be the most. Record a number,
+# with a range that you trust, and let the card run.
 
 # %%
 point = clouds["one point"]
 centred = point - point.mean(0)
+
+question = "The RankMe of a collapsed cloud, after its mean was subtracted?"
+widgets.Predict(question, lambda: rankme(centred), unit="directions")
+
+# %%
 assert rankme(point) < 2 and rankme(centred) > 25  # claim: centring hides a complete collapse
 display(Markdown(f"RankMe {rankme(point):.1f} before, {rankme(centred):.1f} after. Its widest dimension has "
                  f"the standard deviation {centred.std(0).max():.3f}."))

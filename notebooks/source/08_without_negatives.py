@@ -25,7 +25,7 @@ from IPython.display import Markdown, display
 from torch import nn
 
 import sslkit
-from sslkit import augment, evaluation, losses, methods, nets, plots, recipes
+from sslkit import augment, evaluation, losses, methods, nets, plots, recipes, widgets
 from sslkit.exercises import check
 
 print("sslkit", sslkit.__version__)
@@ -102,16 +102,22 @@ def follow(momentum, steps):
 
 # %% [markdown]
 # **Predict before you run.** The momentum is `0.99`. After how many steps has the teacher gone most of the way, say
-# $1-1/e$, which is a little less than two thirds? And with `0.999`?
+# $1-1/e$, which is a little less than two thirds? And with `0.999`? Record the second number in the card, with a range
+# that you trust. Then it lets you run, and asks why.
 
 # %%
-my_prediction = None
+def most_of_the_way(momentum):
+    path = follow(momentum, 3000)
+    return next(step for step, weight in enumerate(path, 1) if weight > 1 - 1 / math.e)
+
+
+question = "After how many steps has a teacher with the momentum 0.999 gone most of the way?"
+widgets.Predict(question, lambda: most_of_the_way(0.999), unit="steps")
 
 # %%
 # NBVAL_CHECK_OUTPUT
 for momentum in (0.9, 0.99, 0.996, 0.999):
-    path = follow(momentum, 3000)
-    steps = next(step for step, weight in enumerate(path, 1) if weight > 1 - 1 / math.e)
+    steps = most_of_the_way(momentum)
     memory = 1 / (1 - momentum)
     assert abs(steps - memory) <= 1  # claim: the teacher remembers about 1 / (1 - m) steps
     print(f"momentum {momentum}: most of the way in {steps} steps; 1 / (1 - m) = {memory:.0f}")

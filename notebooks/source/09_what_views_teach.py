@@ -53,10 +53,7 @@ plots.views_grid(few[:4], [view[:4] for views in pairs.values() for view in view
 # colour is nearest.
 #
 # **Predict before you run.** Of 128 pictures, what share of the partners does this player find? With luck alone it
-# finds one in 128. And when the hue is turned?
-
-# %%
-my_prediction = None  # for example (0.1, 0.02)
+# finds one in 128. And when the hue is turned? Record the first number in the card, with a range that you trust.
 
 # %%
 def found_by_colour(view1, view2):
@@ -64,6 +61,10 @@ def found_by_colour(view1, view2):
     return (torch.cdist(a, b).argmin(1) == torch.arange(len(a))).float().mean().item()
 
 
+question = "After crops alone, which share of the partners is found by the mean colour?"
+widgets.Predict(question, lambda: found_by_colour(*pairs["crop"]), unit="of the partners")
+
+# %%
 cheap = {name: found_by_colour(*views) for name, views in pairs.items()}
 assert cheap["crop"] > 0.3  # claim: after a crop, colour alone finds many partners ...
 assert cheap["hue"] < cheap["crop"] / 3  # ... and after a turn of the hue few of them

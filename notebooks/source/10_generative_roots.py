@@ -25,7 +25,7 @@ from IPython.display import Markdown, display
 from sklearn.metrics import roc_auc_score
 
 import sslkit
-from sslkit import augment, evaluation, losses, methods, nets, plots, recipes, seeds
+from sslkit import augment, evaluation, losses, methods, nets, plots, recipes, seeds, widgets
 from sslkit.augment import Policy
 from sslkit.exercises import check
 from sslkit.methods.gate import choose
@@ -462,10 +462,14 @@ check("10b", masked_loss)
 # ## 8. One exam for all (8 minutes)
 #
 # **Predict before you run.** Who has the best linear probe for shapes? Who keeps the most hue? Who is *below* its own
-# untrained encoder?
+# untrained encoder? The card takes the answer to the first question.
 
 # %%
-my_prediction = None
+def best_probe():
+    return max(results, key=lambda name: float(results[name]["linear probe"]))
+
+
+widgets.Predict("Who has the best linear probe for shapes?", best_probe, choices=list(results))
 
 # %%
 lines = ["| | kNN (shape) | linear probe (shape) | R² of hue |", "|---|---:|---:|---:|"]

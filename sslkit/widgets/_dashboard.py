@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import tempfile
 import threading
-import time
 from dataclasses import fields
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from sslkit.run import pretrain
 from sslkit.train import TrainConfig
 from sslkit.widgets._glance import glance
 from sslkit.widgets._job import Job
-from sslkit.widgets._lab import Lab
+from sslkit.widgets._lab import alone
+from sslkit.widgets._working import WorkingLab
 
 PANELS = {"loss": "loss", "online kNN accuracy": "knn", "pairs found": "pairs_found", "RankMe": "rankme"}
-PAUSE = 2.0  # seconds between two figures of a running training, at least; the numbers are written more often
 
 
-class Dashboard(Lab):
+class Dashboard(WorkingLab):
     """Train in the background and watch.
 
     method: a name or a `Method`. data: a name or `Images`. steps, seed: budget and seed. folder: where the checkpoint
@@ -48,7 +47,7 @@ class Dashboard(Lab):
         steps: int = 300,
         seed: int = 0,
         folder: str | Path | None = None,
-        theme: str = "light",
+        theme: str = "auto",
         **options,
     ):
         super().__init__(theme=theme)
@@ -63,17 +62,18 @@ class Dashboard(Lab):
         self._untouched, self.method = method, method  # every start begins with a copy
         self.references = method.reference_values(self.config.batch_size)
         self._given, self._temporary = folder, None
-        self.run, self._job, self._lock, self._next = None, Job(), threading.RLock(), 0.0
-        self._next_numbers = 0.0
+        self.run = None
         self._forget()
         if folder is not None and checkpoint.exists(folder):
             self.rows = checkpoint.read(folder)["history"]["rows"]
+        self._job = Job()
 
     def _forget(self) -> None:
         self.rows, self.spectra = [], {}
 
     # --- what one can do ------------------------------------------------------------------------------------
 
+    @alone
     def start(self) -> Dashboard:
         """Train from the first step. Returns at once. Raises ValueError if it is running, or if `folder` is not empty."""
         if self._given is not None and checkpoint.exists(self._given):
@@ -84,22 +84,12 @@ class Dashboard(Lab):
             self._forget()
         return self._train()
 
+    @alone
     def resume(self) -> Dashboard:
         """Go on from the checkpoint, bit for bit. Returns at once. Raises ValueError if there is nothing to go on from."""
         if not self._job.running and self.phase != "stopped":
             raise ValueError(f"There is nothing to resume: the training is {self.phase}. Start it first.")
         return self._train()
-
-    def stop(self) -> Dashboard:
-        """Ask the training to end after its current step, with a checkpoint. Returns at once."""
-        self._job.stop()
-        self.changed()
-        return self
-
-    def wait(self, timeout: float | None = None) -> Dashboard:
-        """Wait until the training is stopped, finished or failed. Raises TimeoutError after `timeout` seconds."""
-        self._job.wait(timeout)
-        return self
 
     # --- what one can see -----------------------------------------------------------------------------------
 
@@ -119,21 +109,14 @@ class Dashboard(Lab):
         step, speed = self._value("step") or 0, self._value("images_per_second")
         left = (self.config.steps - step) * self.config.batch_size / speed if speed else None
         latest = {key: self._value(key) for key in (*PANELS.values(), "images_per_second")}
-        error = self._job.error
-        return {
-            "phase": self.phase,
-            "step": step,
-            "steps": self.config.steps,
-            **latest,
-            "seconds_left": left,
-            "error": error,
-        }
+        where = {"phase": self.phase, "step": step, "steps": self.config.steps}
+        return where | latest | {"seconds_left": left, "error": self._job.error}
 
     def plot(self):
         """The curves so far, with this method's own reference values, and the spectrum of the representation."""
         spectra = dict(self.spectra)
         runs = {f"{self._value('step') or 0:,} of {self.config.steps:,} steps": list(self.rows)}
-        return plots.training(runs, PANELS, references=self.references, spectra=spectra, theme=self.theme)
+        return plots.training(runs, PANELS, references=self.references, spectra=spectra, theme=self.look)
 
     @property
     def summary(self) -> str:
@@ -178,44 +161,24 @@ class Dashboard(Lab):
             first = dict([*self.spectra.items()][:1]) if row["step"] else {}
             self.spectra = {**first, name: seen["spectrum"]}
         self.rows.append(row)
-        if time.monotonic() > self._next:
-            began = time.monotonic()
-            self.changed()
-            self._next = time.monotonic() + max(PAUSE, 5 * (time.monotonic() - began))  # a sixth of the time at most
-        elif time.monotonic() > self._next_numbers:
-            self._tell()
-            self._next_numbers = time.monotonic() + 0.3
+        self._now_and_then()
 
     # --- the view -------------------------------------------------------------------------------------------
 
     def _controls(self) -> dict:
-        from ipywidgets import HTML, Button
+        from ipywidgets import Button
 
-        self._readout = HTML()
         return {name: Button(description=name.capitalize()) for name in ("start", "stop", "resume")}
 
-    def _arrange(self) -> list:
-        return [*super()._arrange(), self._readout]
-
-    def _tell(self) -> None:
-        """The numbers of the moment, beside a bar: cheap, so they are written often."""
-        if self._box is None:
-            return
+    def _progress(self) -> tuple[int, int, str]:
         state = self.state
-        bar = f'<progress aria-label="steps done" max="{state["steps"]}" value="{state["step"]}"></progress>'
         said = [f"step {state['step']:,} of {state['steps']:,}"]
         if state["loss"] is not None:
             said += [f"loss {state['loss']:.3f}", f"{state['images_per_second']:,.0f} images/s"]
         if self._job.running and state["seconds_left"] is not None:
             said += [f"about {state['seconds_left']:.0f} s left"]
-        self._readout.value = f"{bar} {' · '.join(said)}"
+        return state["step"], state["steps"], " · ".join(said)
 
-    def _refresh(self) -> None:
-        with self._lock:  # the thread draws, and so does a person's click
-            phase = self.phase
-            running = phase in ("training", "stopping")
-            possible = {"start": not running, "stop": phase == "training", "resume": phase == "stopped"}
-            for name, button in self.controls.items():
-                button.disabled = not possible[name]
-            self._tell()
-            super()._refresh()
+    def _possible(self, name: str) -> bool:
+        phase = self.phase
+        return {"start": not self._job.running, "stop": phase == "training", "resume": phase == "stopped"}[name]

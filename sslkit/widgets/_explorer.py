@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import ctypes
 import json
 import threading
-import weakref
 from base64 import b64encode
 from collections.abc import Callable
 from html import escape
@@ -19,11 +16,11 @@ from torch import Tensor
 
 from sslkit import checkpoint
 from sslkit.errors import unknown
+from sslkit.widgets._job import Job
 from sslkit.widgets._scene import Scene, encode, small
 
 HERE = Path(__file__).parent
 LARGEST = 256  # pixels of an enlarged picture
-_OPEN: weakref.WeakSet = weakref.WeakSet()
 
 
 class Explorer(anywidget.AnyWidget):
@@ -56,7 +53,7 @@ class Explorer(anywidget.AnyWidget):
 
     def __init__(self, features: Tensor | Scene, data=None, *, title: str = "Explorer", **options):
         self.scene = features if isinstance(features, Scene) else Scene(features, data, **options)
-        self.title, self._error, self._done, self._first = title, None, threading.Event(), threading.Event()
+        self.title, self._first, self._job = title, threading.Event(), Job(patience=0)
         colour = next(iter(self.scene.colours), "none")
         own = next(iter(self.scene.layouts))  # a map of the user's, if there is one
         super().__init__(
@@ -66,30 +63,25 @@ class Explorer(anywidget.AnyWidget):
         self.observe(lambda _: setattr(self, "_chosen", True), "map")
         self.observe(self._enlarge, "hovered")
         self.on_msg(self._answer)
-        self._thread = threading.Thread(target=self._work, name="sslkit-explorer", daemon=True)
-        _OPEN.add(self)
-        self._thread.start()
+        self._job.start(self._work, self._finish)
 
     def __repr__(self) -> str:
         return f"Explorer of {self.scene.n:,} points: {', '.join(self.layouts)}"
 
-    def _work(self) -> None:
+    def _work(self, stop: threading.Event) -> None:
         jobs = self.scene.jobs()
-        try:
-            for number, (what, job) in enumerate(jobs, 1):
-                self.status = f"Computing {what} ({number} of {len(jobs)}) …"
-                job()
-                self.set_trait_parts()
-                if what.startswith("t-SNE") and not self._first.is_set():
-                    self._show_first()
-            self.status = ""
-        except Exception as error:  # nobody would see it in a thread: it is shown, and raised by wait()
-            self._error, self.status = error, f"The background stopped: {error}"
-        except SystemExit:  # closed
-            pass
-        finally:
-            self._first.set()
-            self._done.set()
+        for number, (what, job) in enumerate(jobs, 1):
+            if stop.is_set():
+                return
+            self.status = f"Computing {what} ({number} of {len(jobs)}) …"
+            job()
+            self.set_trait_parts()
+            if what.startswith("t-SNE") and not self._first.is_set():
+                self._show_first()
+
+    def _finish(self) -> None:  # nobody would see an error in a thread: it is shown, and raised by wait()
+        self.status = f"The background stopped: {self._job.failure}" if self._job.failure else ""
+        self._first.set()
 
     def set_trait_parts(self) -> None:
         """Send to the browser what has changed in the scene."""
@@ -103,15 +95,14 @@ class Explorer(anywidget.AnyWidget):
 
     def wait(self, timeout: float | None = None) -> Explorer:
         """Wait until everything in the background is done. Returns itself; raises what went wrong, or TimeoutError."""
-        if not self._done.wait(timeout):
-            raise TimeoutError(f"The background is not done after {timeout:g} s: {self.status}")
-        if self._error is not None:
-            raise self._error
+        self._job.wait(timeout)
+        if self._job.failure:
+            raise self._job.failure
         return self
 
     def close(self) -> None:
         """Stop the background and take the widget away."""
-        _stop(self._thread)
+        self._job.cut()
         super().close()
 
     @property
@@ -149,7 +140,7 @@ class Explorer(anywidget.AnyWidget):
             "points": self.scene.n, "layout": self.map, "layouts": list(self.layouts), "colour": self.colour,
             "colours": list(self.scene.colours) + ["trustworthiness"] * bool(self.scene.trust), "epoch": self.epoch,
             "steps": self.scene.steps, "hovered": self.hovered, "selected": self.selected.tolist(),
-            "measures": self.scene.measures, "working": not self._done.is_set(),
+            "measures": self.scene.measures, "working": self._job.running,
         }  # fmt: skip
 
     @traitlets.validate("map", "colour", "epoch")
@@ -233,16 +224,3 @@ def link(a: Explorer, b: Explorer) -> Callable[[], None]:
     names = ["selected_bytes", "hovered"] + ["epoch"] * (a.scene.epochs == b.scene.epochs)
     links = [traitlets.link((a, name), (b, name)) for name in names]
     return lambda: [one.unlink() for one in links] and None
-
-
-def _stop(thread: threading.Thread) -> None:
-    """Raise SystemExit in a thread: a t-SNE cannot be asked to stop, and must not outlive the interpreter."""
-    if thread.is_alive() and thread is not threading.current_thread():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
-        thread.join(5)
-
-
-@atexit.register
-def _stop_all() -> None:
-    for explorer in list(_OPEN):
-        _stop(explorer._thread)

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 
 from sslkit import maps, plots
-from sslkit.widgets._lab import Lab
+from sslkit.widgets._job import Job, cell
+from sslkit.widgets._working import WorkingLab
 
 COLOURS = ("labels", "shuffled labels", "none")
 SHOWN = ("one map and its noise twin", "all seeds and perplexities")
 
 
-class HonestyPanel(Lab):
+def _choice(name: str) -> property:
+    return property(lambda self: self._chosen[name], lambda self, value: self._choose(name, value))
+
+
+class HonestyPanel(WorkingLab):
     """t-SNE maps of the same features under several seeds and perplexities, beside the map of their noise twin.
 
     features: (N, D). labels: (N,) whole numbers, `names` what they mean. images: (N, C, H, W), to show neighbours.
     Of more than `most` points, every so-manieth is taken, so that a map takes about a second. Each map is computed when
-    it is first shown, from a random start, and kept. k: how many neighbours are compared.
+    it is first asked for, from a random start, and kept; a notebook shows PCA until it is there. k: how many neighbours
+    are compared.
     """
 
     NAME = "honesty-panel"
@@ -27,7 +33,7 @@ class HonestyPanel(Lab):
 
     def __init__(
         self, features, labels=None, images=None, *, names: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1),
-        perplexities: Sequence[float] | None = None, k: int = 10, most: int = 400, theme: str = "light",
+        perplexities: Sequence[float] | None = None, k: int = 10, most: int = 400, theme: str = "auto",
     ):  # fmt: skip
         super().__init__(theme=theme)
         x = torch.as_tensor(features).detach().cpu().float()
@@ -61,21 +67,15 @@ class HonestyPanel(Lab):
             "seed": self.seeds[0], "perplexity": self.perplexities[len(self.perplexities) // 2], "colour": self.colours[0],
             "show": SHOWN[0], "point": 0,
         }  # fmt: skip
+        self._maps: dict[tuple, torch.Tensor] = {}  # (twin, seed, perplexity): (N, 2)
+        self._making = threading.Lock()
+        self._job = Job(patience=0)
 
-    seed = property(lambda self: self._chosen["seed"], lambda self, value: self._choose("seed", value, self.seeds))
-    perplexity = property(
-        lambda self: self._chosen["perplexity"],
-        lambda self, value: self._choose("perplexity", value, self.perplexities),
-    )
-    colour = property(
-        lambda self: self._chosen["colour"], lambda self, value: self._choose("colour", value, self.colours)
-    )
-    show = property(lambda self: self._chosen["show"], lambda self, value: self._choose("show", value, SHOWN))
-    point = property(
-        lambda self: self._chosen["point"], lambda self, value: self._choose("point", value, range(len(self.x)))
-    )
+    seed, perplexity, colour, show, point = map(_choice, ("seed", "perplexity", "colour", "show", "point"))
 
-    def _choose(self, name: str, value, known) -> None:
+    def _choose(self, name: str, value) -> None:
+        lists = {"seed": self.seeds, "perplexity": self.perplexities, "colour": self.colours, "show": SHOWN}
+        known = lists.get(name) or range(len(self.x))
         if value not in known:
             listed = f"0 to {len(known) - 1}" if isinstance(known, range) else ", ".join(map(str, known))
             raise ValueError(f"HonestyPanel: {name} is {value!r}, but must be one of {listed}.")
@@ -85,7 +85,12 @@ class HonestyPanel(Lab):
     def map(self, *, twin: bool = False, seed: int | None = None, perplexity: float | None = None) -> torch.Tensor:
         """The map (N, 2) of the features or of their noise twin; by default with the seed and perplexity chosen."""
         seed, perplexity = (self.seed if seed is None else seed), (perplexity or self.perplexity)
-        return _tsne(self._points(twin).numpy().tobytes(), self.x.shape[1], perplexity, seed)
+        which = twin, seed, perplexity
+        if which not in self._maps:
+            with self._making:  # the background may be at it: then it is remembered
+                x, options = self._points(twin), {"perplexity": perplexity, "seed": seed, "init": "random"}
+                self._maps[which] = maps.remembered(maps.tsne, x, **options)
+        return self._maps[which]
 
     def measures(self, y: torch.Tensor, *, twin: bool = False) -> dict[str, float]:
         """How far the map y can be trusted, and, with labels, how often k neighbours vote right, on it and in space."""
@@ -112,6 +117,8 @@ class HonestyPanel(Lab):
     @property
     def summary(self) -> str:
         """How many true neighbours of the chosen point the map shows."""
+        if self._job.running or self._job.error:
+            return self._job.error or "Computing t-SNE. PCA stands in the place of what is not there yet."
         near = self.neighbours
         both = len(set(near["true"]) & set(near["seen"]))
         return (
@@ -120,7 +127,7 @@ class HonestyPanel(Lab):
 
     def plot(self):
         """The chosen map beside that of its noise twin, or all maps of the features."""
-        look = {"names": self.names, "theme": self.theme}
+        look = {"names": self.names, "theme": self.look}
         if self.show == SHOWN[1]:
             each = [(p, s) for p in self.perplexities for s in self.seeds]
             drawn = {f"perplexity {p:g}, seed {s}": self.map(seed=s, perplexity=p) for p, s in each}
@@ -144,6 +151,44 @@ class HonestyPanel(Lab):
         near = maps.neighbours(points, k=self.k)
         return (self.labels[near].mode(1).values == self.labels).double().mean().item()
 
+    # --- the background -------------------------------------------------------------------------------------
+
+    def _wanted(self) -> list[tuple]:
+        """The maps that the figure shows."""
+        if self.show == SHOWN[1]:
+            return [(False, seed, p) for p in self.perplexities for seed in self.seeds]
+        return [(twin, self.seed, self.perplexity) for twin in (False, True)]
+
+    def _missing(self) -> list[tuple]:
+        return [which for which in self._wanted() if which not in self._maps]
+
+    def _compute(self, stop: threading.Event) -> None:
+        while (missing := self._missing()) and not stop.is_set():
+            twin, seed, perplexity = missing[0]
+            self.map(twin=twin, seed=seed, perplexity=perplexity)
+            self.changed()
+
+    def _still(self) -> str:
+        # Where nobody waits, as when a notebook is executed to be read, the figure is the final one.
+        if not self._missing() or "id" not in cell():
+            return super()._still()
+        if not self._job.running and not self._job.error:
+            self._job.start(self._compute, self.changed)
+        drawn, measured, coloured = {}, {}, {}
+        for twin, seed, p in self._wanted():
+            y, x = self._maps.get((twin, seed, p)), self._points(twin)
+            title = "noise twin" if twin else f"perplexity {p:g}, seed {seed}"
+            title, y = (f"{title}: still PCA", maps.pca(x)) if y is None else (title, y)
+            drawn[title], measured[title] = y, self.measures(y, twin=twin)
+            coloured |= {} if twin or self._coloured() is None else {title: self._coloured()}
+        return plots.html(plots.maps_grid(drawn, coloured, measures=measured, names=self.names, theme=self.look))
+
+    def _progress(self) -> tuple[int, int, str] | None:
+        missing, wanted = len(self._missing()), len(self._wanted())
+        return (wanted - missing, wanted, f"{missing} t-SNE to come") if self._job.running else None
+
+    # --- the view -------------------------------------------------------------------------------------------
+
     def _controls(self) -> dict:
         from ipywidgets import Dropdown, Layout
 
@@ -153,9 +198,3 @@ class HonestyPanel(Lab):
         made = {name: Dropdown(description=name, options=options) for name, options in lists.items()}
         made["show"].layout = Layout(width="340px")
         return made | {"point": Slider(description="point", max=len(self.x) - 1.0, step=1.0)}
-
-
-@lru_cache(maxsize=64)
-def _tsne(content: bytes, dim: int, perplexity: float, seed: int) -> torch.Tensor:
-    points = torch.frombuffer(bytearray(content), dtype=torch.float32).view(-1, dim)
-    return maps.tsne(points, perplexity=perplexity, seed=seed, init="random")

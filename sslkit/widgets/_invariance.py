@@ -16,7 +16,8 @@ from sslkit.methods import Method
 from sslkit.nets import Encoder
 from sslkit.train import TrainConfig, fit
 from sslkit.widgets._job import Job
-from sslkit.widgets._lab import Lab
+from sslkit.widgets._lab import alone
+from sslkit.widgets._working import WorkingLab
 
 CROP = Policy(scale=(0.4, 1.0), flip=0.0, jitter=0.0, gray=0.0)
 HUE = replace(CROP, jitter=0.8, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.5)
@@ -33,7 +34,7 @@ VIEWS = {
 UNTRAINED = "untrained"
 
 
-class InvarianceMatrix(Lab):
+class InvarianceMatrix(WorkingLab):
     """Augmentations in rows, factors in columns, and how well a linear probe reads each factor in the cells.
 
     data: `Images` with factors (by default `shapes` of 16 x 16 pixels). views: {row: Policy}; in `VIEWS` each row crops
@@ -59,7 +60,7 @@ class InvarianceMatrix(Lab):
         factors: tuple[str, ...] | None = None,
         steps: int = 120,
         seed: int = 0,
-        theme: str = "light",
+        theme: str = "auto",
     ):
         super().__init__(theme=theme)
         self.data = shapes(8000, resolution=16) if data is None else data
@@ -74,7 +75,8 @@ class InvarianceMatrix(Lab):
         )
         self.scores: dict[str, dict] = {UNTRAINED: {}} | {row: {} for row in self.views}
         self.encoders: dict[str, Encoder] = {}
-        self._job, self._lock, self._row, self._step = Job(), threading.RLock(), None, 0
+        self._row, self._step = None, 0
+        self._job = Job()
 
     # --- what one can do ------------------------------------------------------------------------------------
 
@@ -89,6 +91,7 @@ class InvarianceMatrix(Lab):
             self.changed()
         return self.scores[row]
 
+    @alone
     def begin(self, row: str) -> InvarianceMatrix:
         """Do `measure(row)` in the background. Raises ValueError if a row is being trained."""
         if row not in self.scores:
@@ -97,16 +100,6 @@ class InvarianceMatrix(Lab):
             self._job.start(partial(self._measure, row, self._method(row)), self.changed)
             self._row = row
         self.changed()
-        return self
-
-    def stop(self) -> InvarianceMatrix:
-        """Give up the row that is being trained, after the current step."""
-        self._job.stop()
-        return self
-
-    def wait(self, timeout: float | None = None) -> InvarianceMatrix:
-        """Wait until no row is being trained. Raises TimeoutError after `timeout` seconds."""
-        self._job.wait(timeout)
         return self
 
     # --- what one can see -----------------------------------------------------------------------------------
@@ -135,7 +128,7 @@ class InvarianceMatrix(Lab):
         """The matrix as a heat map; rows that are not known are empty."""
         kinds = {name: "accuracy" if not self.data.factors[name].is_floating_point() else "R²" for name in self.factors}
         columns = {name: f"{name.replace('_', ' ')}\n{kind}" for name, kind in kinds.items()}
-        return plots.factor_matrix(dict(self.scores), columns, theme=self.theme)
+        return plots.factor_matrix(dict(self.scores), columns, theme=self.look)
 
     # --- the work -------------------------------------------------------------------------------------------
 
@@ -150,7 +143,7 @@ class InvarianceMatrix(Lab):
         def watch(history_row: dict) -> None:
             self._step = history_row["step"]
             if self._step % (self.config.steps // 4 or 1) == 0:
-                self._count()
+                self._tell()
 
         self._step = 0
         if not self.scores[UNTRAINED]:
@@ -170,35 +163,18 @@ class InvarianceMatrix(Lab):
     # --- the view -------------------------------------------------------------------------------------------
 
     def _controls(self) -> dict:
-        from ipywidgets import HTML, Button, Layout
+        from ipywidgets import Button, Layout
 
-        self._readout = HTML()
-        rows = {row: Button(description=row, layout=Layout(width="auto", min_width="84px")) for row in self.scores}
+        narrow = {"width": "auto", "min_width": "84px", "max_width": "300px"}
+        rows = {row: Button(description=row, layout=Layout(**narrow)) for row in self.scores}
         return {**rows, "stop": Button(description="Stop", layout=Layout(width="auto", margin="2px 2px 2px 18px"))}
 
-    def _arrange(self) -> list:
-        return [*super()._arrange(), self._readout]
+    def _press(self, name: str) -> None:
+        self.stop() if name == "stop" else self.begin(name)
 
-    def _act(self, name: str, *value) -> None:
-        if name == "stop":
-            return super()._act(name)
-        try:
-            self.begin(name)
-        except ValueError as refused:
-            self._error = str(refused)
-            self.changed()
+    def _progress(self) -> tuple[int, int, str] | None:
+        step, steps = self._step, self.config.steps
+        return (step, steps, f"step {step} of {steps}") if self._job.running else None
 
-    def _count(self) -> None:
-        if self._box is not None:
-            running, step, steps = self._job.running, self._step, self.config.steps
-            bar = f'<progress aria-label="steps of this row" max="{steps}" value="{step}"></progress>'
-            self._readout.value = f"{bar} step {step} of {steps}" if running else ""
-
-    def _refresh(self) -> None:
-        with self._lock:
-            for name, button in self.controls.items():
-                button.disabled = (
-                    not self._job.running if name == "stop" else self._job.running or bool(self.scores[name])
-                )
-            self._count()
-            super()._refresh()
+    def _possible(self, name: str) -> bool:
+        return self._job.running if name == "stop" else not (self._job.running or self.scores[name])

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 from sslkit import losses, plots
 from sslkit.widgets._glance import pairs_found
-from sslkit.widgets._lab import Lab
+from sslkit.widgets._lab import Lab, alone
 
 
 class LossLab(Lab):
@@ -21,7 +21,7 @@ class LossLab(Lab):
     NAME = "loss-lab"
     USE = "Choose a picture, move its two views, and see who pushes and who pulls; then take steps along the arrows."
 
-    def __init__(self, n: int = 6, *, temperature: float = 0.5, rate: float = 1.0, seed: int = 0, theme: str = "light"):
+    def __init__(self, n: int = 6, *, temperature: float = 0.5, rate: float = 1.0, seed: int = 0, theme: str = "auto"):
         super().__init__(theme=theme)
         if n not in range(2, 9):
             raise ValueError(f"LossLab: n is {n!r}, but must be a whole number of pictures from 2 to 8.")
@@ -67,6 +67,7 @@ class LossLab(Lab):
         return self._temperature
 
     @temperature.setter
+    @alone
     def temperature(self, value: float):
         if not 0.02 <= value <= 5:
             raise ValueError(f"LossLab: temperature is {value}, but must be from 0.02 to 5.")
@@ -90,6 +91,7 @@ class LossLab(Lab):
         """The angles of all 2n views in degrees, first views first."""
         return [round(a, 1) % 360 for a in torch.atan2(self._z[:, 1], self._z[:, 0]).rad2deg().tolist()]
 
+    @alone
     def _move(self, point: int, degrees: float) -> None:
         if not 0 <= degrees <= 360:
             raise ValueError(f"LossLab: an angle is {degrees}, but must be from 0 to 360 degrees.")
@@ -98,12 +100,14 @@ class LossLab(Lab):
         self._history = []
         self.changed()
 
+    @alone
     def step(self) -> None:
         """One step of gradient descent: every view moves along its arrow, and back onto the circle."""
         self._history = [*self._history, self.loss]
         self._z = normalize(self._z + self._rate * self.arrows, dim=1)
         self.changed()
 
+    @alone
     def reset(self) -> None:
         """All views back to where they were at first."""
         self._z, self._history = _on_circle(self._start), []
@@ -155,7 +159,7 @@ class LossLab(Lab):
         anchor = self._picture - 1
         return plots.loss_on_circle(
             self._z[: self.n], self._z[self.n :], self.arrows, self.answers[anchor], anchor=anchor,
-            history=[*self._history, self.loss], references=self.references, theme=self.theme,
+            history=[*self._history, self.loss], references=self.references, theme=self.look,
         )  # fmt: skip
 
     def _loss(self, z):

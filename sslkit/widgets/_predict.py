@@ -8,7 +8,7 @@ from math import isfinite
 from pathlib import Path
 
 from sslkit import checkpoint, plots
-from sslkit.widgets._lab import Lab
+from sslkit.widgets._lab import Lab, alone
 
 _LOG: list[dict] = []  # of this session: all cards write into one log
 
@@ -30,7 +30,7 @@ class Predict(Lab):
 
     def __init__(
         self, question: str, measure: Callable, *, choices: Sequence | None = None, unit: str = "",
-        file: str | Path | None = None, theme: str = "light",
+        file: str | Path | None = None, theme: str = "auto",
     ):  # fmt: skip
         super().__init__(theme=theme)
         if not callable(measure):
@@ -44,6 +44,7 @@ class Predict(Lab):
         self._entry = None
         self.guess = self.low = self.high = self.why = ""  # what is typed, not yet recorded
 
+    @alone
     def predict(self, guess, *, low: float | None = None, high: float | None = None) -> None:
         """Record a prediction: one of the choices, or a number, with the range in which you expect the measurement.
 
@@ -65,6 +66,7 @@ class Predict(Lab):
             self.prediction = dict(zip(numbers, values))
         self.changed()
 
+    @alone
     def run(self) -> None:
         """Measure, and write prediction and measurement into the log. Raises ValueError before a prediction."""
         if self.prediction is None:
@@ -84,6 +86,7 @@ class Predict(Lab):
         self._keep()
         self.changed()
 
+    @alone
     def explain(self, why: str) -> None:
         """Add your explanation to the log. Raises ValueError before the run, and for an empty sentence."""
         if not self.measured:
@@ -132,9 +135,7 @@ class Predict(Lab):
         """The prediction beside the measurements. Raises ValueError if nothing was predicted yet."""
         if self.prediction is None:
             raise ValueError("Predict: there is nothing to draw before a prediction is recorded.")
-        return plots.prediction(
-            self.measured, **self.prediction, unit=self.unit, choices=self.choices, theme=self.theme
-        )
+        return plots.prediction(self.measured, **self.prediction, unit=self.unit, choices=self.choices, theme=self.look)
 
     def record(self) -> None:
         """Record what was typed into the card."""
@@ -163,12 +164,10 @@ class Predict(Lab):
     def _still(self) -> str:
         return "" if self.prediction is None else super()._still()
 
-    def _refresh(self) -> None:
-        super()._refresh()
-        seen = bool(self.measured)
-        for name, control in self.controls.items():
-            asked = name in ("why", "keep")  # after the run; all others before it
-            control.disabled = (not seen) if asked else seen or (name == "run" and self.prediction is None)
+    def _possible(self, name: str) -> bool:
+        if name in ("why", "keep"):
+            return bool(self.measured)
+        return not self.measured and (name != "run" or self.prediction is not None)
 
     def _controls(self) -> dict:
         from ipywidgets import Button, Dropdown, Layout, Text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 from sslkit import losses, plots, recipes
 from sslkit.datasets import Images, shapes
@@ -12,7 +11,8 @@ from sslkit.methods import Method
 from sslkit.train import TrainConfig, fit
 from sslkit.widgets._glance import glance
 from sslkit.widgets._job import Job
-from sslkit.widgets._lab import Lab
+from sslkit.widgets._lab import alone
+from sslkit.widgets._working import WorkingLab
 
 METHODS = {
     "simclr": "SimCLR",
@@ -41,7 +41,7 @@ LOOKS = 12  # along a run
 SHOWN = 6  # runs in the figure: the latest
 
 
-class CollapseSwitchboard(Lab):
+class CollapseSwitchboard(WorkingLab):
     """Five methods and their guards against collapse, each of which can be taken away.
 
     data: small pictures (by default `shapes` of 16 x 16 pixels). steps: of a run, 128 pictures each. seed: of everything.
@@ -58,14 +58,15 @@ class CollapseSwitchboard(Lab):
         "A collapse shows in the RankMe or in the std of z, and not always in both."
     )
 
-    def __init__(self, data: Images | None = None, *, steps: int = 100, seed: int = 0, theme: str = "light"):
+    def __init__(self, data: Images | None = None, *, steps: int = 100, seed: int = 0, theme: str = "auto"):
         super().__init__(theme=theme)
         self._data, self.seed = data, seed
         self._method, self._on, self._steps = "simsiam", dict.fromkeys(SWITCHES, True), 100
         self.runs: dict[tuple, dict] = {}  # settings: {"label", "rows", "spectrum", "verdict", "done"}
         self._shown: tuple | None = None
-        self._job, self._lock, self._next = Job(), threading.RLock(), 0.0
+        self._training: tuple | None = None
         self.steps = steps
+        self._job = Job()
 
     @property
     def data(self) -> Images:
@@ -112,32 +113,25 @@ class CollapseSwitchboard(Lab):
 
     # --- what one can do ------------------------------------------------------------------------------------
 
+    @alone
     def train(self) -> CollapseSwitchboard:
         """Train the present settings in the background, or show them at once if they have been trained."""
         key = self.settings
         if self.runs.get(key, {}).get("done"):
             self.runs[key] = self.runs.pop(key)  # the latest in the figure
         else:
+            self._training = key
             method = build_method(self.data, *key)  # here and not in the thread: it moves PyTorch's random state
             self._job.start(lambda stop: self._train(key, method, stop), self.changed)
         self._shown = key
         self.changed()
         return self
 
-    def stop(self) -> CollapseSwitchboard:
-        """End the present run after its current step. It is shown, but it does not count as trained."""
-        self._job.stop()
-        return self
-
+    @alone
     def clear(self) -> CollapseSwitchboard:
         """Forget all runs but the one that is being trained."""
         self.runs = {key: run for key, run in self.runs.items() if self._job.running and not run["done"]}
         self.changed()
-        return self
-
-    def wait(self, timeout: float | None = None) -> CollapseSwitchboard:
-        """Wait until the present run is done. Raises TimeoutError after `timeout` seconds."""
-        self._job.wait(timeout)
         return self
 
     # --- what one can see -----------------------------------------------------------------------------------
@@ -188,7 +182,7 @@ class CollapseSwitchboard(Lab):
         runs = list(self.runs.values())[-SHOWN:]
         rows = {run["label"]: list(run["rows"]) for run in runs}
         spectra = {run["label"]: run["spectrum"] for run in runs if run["spectrum"] is not None}
-        return plots.training(rows, PANELS, spectra=spectra, theme=self.theme)
+        return plots.training(rows, PANELS, spectra=spectra, theme=self.look)
 
     # --- the thread -----------------------------------------------------------------------------------------
 
@@ -217,17 +211,16 @@ class CollapseSwitchboard(Lab):
         row = {"step": step, **{name: seen[name] for name in PANELS.values()}}
         row["std"] *= HEAD[1] ** 0.5
         run["rows"].append(row)
-        if time.monotonic() > self._next:
-            began = time.monotonic()
-            self.changed()
-            self._next = time.monotonic() + max(1.0, 5 * (time.monotonic() - began))
+        self._now_and_then()
 
     # --- the view -------------------------------------------------------------------------------------------
 
     def _controls(self) -> dict:
         from ipywidgets import BoundedIntText, Button, Checkbox, Dropdown, Layout
 
-        wide = {"description_width": "initial"}
+        look = lambda width: {
+            "style": {"description_width": "initial"}, "layout": Layout(width=width, margin="2px 16px 2px 2px"),
+        }  # fmt: skip
         boxes = {
             name: Checkbox(description=title, indent=False, layout=Layout(width="auto", margin="0 12px 0 0"))
             for name, title in SWITCHES.items()
@@ -236,39 +229,31 @@ class CollapseSwitchboard(Lab):
         narrow = Layout(width="100px")
         buttons = {name: Button(description=name.capitalize(), layout=narrow) for name in ("train", "stop", "clear")}
         return {
-            "method": Dropdown(
-                options=options,
-                description="method",
-                style=wide,
-                layout=Layout(width="200px", margin="2px 16px 2px 2px"),
-            ),
+            "method": Dropdown(options=options, description="method", **look("200px")),
             **boxes,
-            "steps": BoundedIntText(
-                min=10,
-                max=1000,
-                step=10,
-                description="steps",
-                style=wide,
-                layout=Layout(width="120px", margin="2px 16px 2px 2px"),
-            ),
+            "steps": BoundedIntText(min=10, max=1000, step=10, description="steps", **look("120px")),
             **buttons,
         }
 
     def _arrange(self) -> list:
         from ipywidgets import HBox, Layout
 
+        *_, readout = super()._arrange()
         rows = (("method", *SWITCHES), ("steps", "train", "stop", "clear"))
         wrap = Layout(flex_flow="row wrap", overflow="visible")
-        return [HBox([self.controls[name] for name in row], layout=wrap) for row in rows]
+        return [*(HBox([self.controls[name] for name in row], layout=wrap) for row in rows), readout]
 
-    def _refresh(self) -> None:
-        with self._lock:
-            for name in SWITCHES:
-                self.controls[name].disabled = name not in GUARDS[self._method]
-            self.controls["train"].disabled = self._job.running
-            self.controls["stop"].disabled = not self._job.running
-            self.controls["clear"].disabled = not self.runs
-            super()._refresh()
+    def _progress(self) -> tuple[int, int, str] | None:
+        if not self._job.running or not (run := self.runs.get(self._training)) or not run["rows"]:
+            return None
+        step, steps = run["rows"][-1]["step"], self._training[2]
+        return step, steps, f"step {step} of {steps}"
+
+    def _possible(self, name: str) -> bool:
+        if name in SWITCHES:
+            return name in GUARDS[self._method]
+        needs = {"train": not self._job.running, "stop": self._job.running, "clear": bool(self.runs)}
+        return needs.get(name, True)
 
 
 def _switch(name: str) -> property:

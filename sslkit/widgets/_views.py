@@ -8,7 +8,7 @@ import torch
 
 from sslkit import augment, plots
 from sslkit.augment import Policy
-from sslkit.widgets._lab import Lab
+from sslkit.widgets._lab import Lab, alone
 
 GROUPS = {
     "crop": "Rows and columns", "colour": "Colour", "after": "Then", "policy": "What is drawn at random"
@@ -31,9 +31,13 @@ class _Setting:
         low, high = self.limits(lab)
         if not low <= value <= high:
             raise ValueError(f"ViewsPlayground: {self.name} is {value!r}, but must be from {low} to {high}.")
-        lab._set[self.name] = bool(value) if self.high is True else value
-        lab._many = self.group == "policy"
-        lab.changed()
+        with lab._lock:
+            lab._set |= self.sets(lab, value)
+            lab._many = self.group == "policy"
+            lab.changed()
+
+    def sets(self, lab, value) -> dict:
+        return {self.name: bool(value) if self.high is True else value}
 
     def limits(self, lab):
         return self.low, self.high
@@ -46,10 +50,9 @@ class _Edge(_Setting):
         super().__init__(0, least, step=1, group="crop")
         self.high, self.axis, self.partner = None, axis, partner
 
-    def __set__(self, lab, value):
-        super().__set__(lab, int(value))
-        side = lab.images.shape[self.axis]
-        lab._set[self.partner] = min(lab._set[self.partner], side - lab._set[self.name])
+    def sets(self, lab, value) -> dict:
+        room = lab.images.shape[self.axis] - int(value)
+        return {self.name: int(value), self.partner: min(lab._set[self.partner], room)}
 
     def limits(self, lab):
         return self.low, lab.images.shape[self.axis] - 1 + self.low
@@ -83,7 +86,7 @@ class ViewsPlayground(Lab):
     jitter = _Setting(1.0, 0, 2, 0.1, group="policy")  # times the policy's strengths of colour
     blurred = _Setting(0.0, 0, 1, 0.1, group="policy")  # probability
 
-    def __init__(self, images, policy: Policy | None = None, *, theme: str = "light"):
+    def __init__(self, images, policy: Policy | None = None, *, theme: str = "auto"):
         super().__init__(theme=theme)
         shape = tuple(getattr(images, "shape", ()))
         if len(shape) != 4 or not len(images) or shape[1] not in (1, 3, 4):
@@ -105,6 +108,7 @@ class ViewsPlayground(Lab):
         self._set["picture"] = int(value)
         self.changed()
 
+    @alone
     def reset(self) -> None:
         """The whole picture again, with nothing done to it."""
         _, _, H, W = self.images.shape
@@ -113,6 +117,7 @@ class ViewsPlayground(Lab):
         self._many = False
         self.changed()
 
+    @alone
     def one_draw(self) -> None:
         """Set all controls to one random draw of the policy. (Noise shows its strength, with numbers of its own.)"""
         self._seed += 1
@@ -129,6 +134,7 @@ class ViewsPlayground(Lab):
         self._set["noise"] = self.policy.noise
         self.changed()
 
+    @alone
     def many_draws(self) -> None:
         """Show random views of five pictures, drawn anew from the policy each time."""
         self._seed, self._many = self._seed + 1, True
@@ -184,11 +190,11 @@ class ViewsPlayground(Lab):
         if self._many:
             few = self.images[self.picture - 1 :][:5]
             return plots.views_grid(
-                few, augment.views(few, [self.drawn_policy] * 7, self._generator()), theme=self.theme
+                few, augment.views(few, [self.drawn_policy] * 7, self._generator()), theme=self.look
             )
         rows, columns, colour, _ = augment.matrices(self.params)
         image = augment.to_float(self.images[self.picture - 1])
-        return plots.view_by_hand(image, self.view, rows[0], columns[0], colour[0], theme=self.theme)
+        return plots.view_by_hand(image, self.view, rows[0], columns[0], colour[0], theme=self.look)
 
     def _generator(self):
         return torch.Generator().manual_seed(self._seed)

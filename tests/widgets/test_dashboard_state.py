@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sslkit import nets, pretrain, widgets
-from sslkit.widgets import _dashboard as module
+from sslkit.widgets import _working as module
 from sslkit.widgets._glance import pairs_found
 from sslkit.widgets._job import Job
 

@@ -276,7 +276,7 @@ def test_closing_stops_the_background():
     with pytest.raises(TimeoutError, match=r"not done after 0\.1 s: Computing probe"):
         e.wait(0.1)
     e.close()
-    assert not e._thread.is_alive()
+    assert not e._job.thread.is_alive()
 
 
 def test_the_interpreter_ends_in_the_middle_of_a_tsne_without_a_word(tmp_path):

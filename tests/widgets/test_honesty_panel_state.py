@@ -1,5 +1,7 @@
 """The honesty panel without a browser: its numbers are those of brute force, and maps are computed once."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -58,19 +60,58 @@ def test_seeds_and_perplexities_are_those_of_the_package(panel):
 
 
 def test_a_map_is_computed_once_for_the_same_content(monkeypatch):
-    _honesty._tsne.cache_clear()
-    calls = []
-    monkeypatch.setattr(maps, "tsne", lambda x, **how: calls.append(how) or torch.zeros(len(x), 2))
-    try:
-        for panel in (HonestyPanel(X, perplexities=(5, 9)), HonestyPanel(X.clone(), perplexities=(5, 9))):
-            panel.map(), panel.map(), panel.map(twin=True)
-        assert len(calls) == 2
-        panel.seed = 1
-        panel.map()
-        HonestyPanel(X + 1, perplexities=(5, 9)).map()
-        assert len(calls) == 4
-    finally:
-        _honesty._tsne.cache_clear()
+    new, calls = torch.randn(N, 6), []  # no map of these is remembered
+
+    def tsne(x, **how):
+        calls.append(how)
+        return torch.zeros(len(x), 2)
+
+    monkeypatch.setattr(maps, "tsne", tsne)
+    monkeypatch.setattr(maps.checkpoint, "write_file", lambda *_: None)
+    for panel in (HonestyPanel(new, perplexities=(5, 9)), HonestyPanel(new.clone(), perplexities=(5, 9))):
+        panel.map(), panel.map(), panel.map(twin=True)
+    assert len(calls) == 2
+    panel.seed = 1
+    panel.map()
+    HonestyPanel(new + 1, perplexities=(5, 9)).map()
+    assert len(calls) == 4
+
+
+def test_where_somebody_waits_pca_is_shown_until_the_maps_are_there(monkeypatch):
+    started, go, real = threading.Event(), threading.Event(), maps.tsne
+
+    def slow(x, **how):
+        started.set()
+        assert go.wait(30)
+        return real(x, **how)
+
+    slow.__name__ = "slow"  # of which nothing is remembered
+    monkeypatch.setattr(maps, "tsne", slow)
+    monkeypatch.setattr(maps.checkpoint, "write_file", lambda *_: None)
+    monkeypatch.setattr(_honesty, "cell", lambda: {"id": "1"})
+    panel = HonestyPanel(torch.randn(N, 6), GROUP, perplexities=(5, 9))
+    assert panel.box  # at once
+    assert started.wait(30)
+    assert panel._figure.value.count("still PCA") >= 2
+    assert "Computing t-SNE" in panel._status.value
+    assert 'value="0"' in panel._readout.value
+    panel.perplexity = 5  # another one is asked for meanwhile
+    go.set()
+    panel.wait(60)
+    assert "still PCA" not in panel._figure.value
+    assert "neighbours of point 0" in panel._status.value
+    assert panel._readout.value == ""
+    panel.show = "all seeds and perplexities"
+    assert panel._figure.value.count("still PCA") >= 2  # two of the four are known
+    panel.wait(60)
+    assert "4 maps" in panel._figure.value
+    assert "still PCA" not in panel._figure.value
+
+
+def test_where_nobody_waits_the_first_figure_is_the_final_one(panel):
+    fresh = HonestyPanel(X, GROUP, perplexities=(5, 20), k=6)
+    assert "still PCA" not in fresh._repr_mimebundle_()["text/html"]
+    assert not fresh._job.running
 
 
 def test_shuffled_labels_are_as_frequent_and_fit_nothing(panel):

@@ -3,10 +3,16 @@
 import asyncio
 import subprocess
 import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
+import torch
 
-from sslkit.widgets import LossLab
+from sslkit import plots
+from sslkit.widgets import LossLab, ViewsPlayground
+from sslkit.widgets._lab import Lab
 
 
 @pytest.fixture
@@ -52,6 +58,76 @@ def test_many_changes_make_one_redraw_with_the_last_state(lab, monkeypatch):
     asyncio.run(move_fast())
     assert drawn == [1.0]
     assert lab._figure.value == "1.0"
+
+
+def test_a_redraw_that_never_came_does_not_stop_the_next_ones(lab):
+    """The loop of a cell that is busy, or of a thread that is gone: each thread draws for itself."""
+
+    async def change(temperature, wait):
+        lab.temperature = temperature
+        await asyncio.sleep(wait)
+
+    before = lab._figure.value
+    asyncio.run(change(1.0, 0))  # the loop ends before it has drawn
+    assert lab._figure.value == before
+    asyncio.run(change(2.0, 0.1))
+    assert lab._figure.value != before
+
+
+def test_two_threads_that_change_a_lab_never_meet_half_a_change():
+    """JupyterLab answers controls in another thread than cells."""
+    lab = ViewsPlayground(torch.rand(2, 3, 16, 16))
+    lab._box, lab._figure, lab._status, failed = object(), SimpleNamespace(), SimpleNamespace(), []
+    lab._still = lambda: failed.append(1) if lab.view.isnan().any() else "drawn"
+
+    def move(names):
+        try:
+            for i in range(150):
+                lab._act(names[i % len(names)]) if i % 2 else lab._act("height", 1 + i % 16)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=move, args=(names,)) for names in (["reset", "one_draw"], ["one_draw"])]
+    [thread.start() for thread in threads]
+    for i in range(150):
+        lab.reset() if i % 2 else lab.one_draw()
+    [thread.join() for thread in threads]
+    assert not failed
+
+
+def test_a_change_waits_while_the_figure_is_drawn(lab, monkeypatch):
+    order, drawing = [], threading.Event()
+
+    def still():
+        order.append("draws")
+        drawing.set()
+        time.sleep(0.2)
+        order.append("has drawn")
+        return ""
+
+    monkeypatch.setattr(lab, "_still", still)
+    thread = threading.Thread(target=lab._refresh)
+    thread.start()
+    assert drawing.wait(10)
+    lab.reset()
+    order.append("changed")
+    thread.join()
+    assert order[:2] == ["draws", "has drawn"]
+
+
+def test_the_figure_follows_the_theme_that_the_page_tells(lab, monkeypatch):
+    monkeypatch.setattr(Lab, "_dark", False)
+    light, theme = lab._figure.value, lab.box.children[-1]
+    theme.dark = True
+    assert lab.look == "dark"
+    assert lab._figure.value != light
+    assert lab._figure.value == plots.html(LossLab(4, theme="dark").plot())
+    assert LossLab(4).look == "dark"  # known from the start
+    fixed = LossLab(4, theme="light")
+    assert fixed.box.children[-1] is fixed._figure
+    assert fixed.look == "light"
+    theme.dark = False
+    assert lab._figure.value == light
 
 
 def test_the_state_model_loads_no_widget_library():
