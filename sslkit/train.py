@@ -25,6 +25,7 @@ from sslkit.methods import Method
 from sslkit.schedules import warmup_cosine
 
 RESIDENT = 2 * 2**30  # bytes of pictures that are kept on the device; more are sent to it batch by batch
+WARM, FEWEST = 5, 20  # steps before a clock counts; steps of the shortest training
 
 
 @dataclass(frozen=True)
@@ -169,20 +170,26 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
     if not minutes > 0:
         raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 3 (or steps= instead).")
     config = resolve(config)
-    trial, few = copy.deepcopy(method), replace(config, steps=5, marks=0)
-    fit(trial, data, few)  # warms up
-    timed = fit(trial, data, replace(few, steps=20))
-    if timed.step < 20:
-        raise KeyboardInterrupt
+    trial = copy.deepcopy(method)
+    step = step_seconds(trial, data, config)
     looking = 0.0
     if marked_steps(config):
         start = time.perf_counter()
         look(trial, data, config, History())
         looking = (time.perf_counter() - start) * (config.marks + 1)
-    ends = [row["seconds"] for row in timed.rows]  # a row per step
-    step = median(after - before for before, after in pairwise([0.0, *ends]))  # a busy second does not count
-    steps = max(20, int((60 * minutes - looking) / step))
+    steps = max(FEWEST, int((60 * minutes - looking) / step))
     return distributed.agree(replace(config, steps=steps))
+
+
+def step_seconds(method: Method, data: Images | Stream, config: TrainConfig, *, warm: int = WARM, steps: int = 20) -> float:
+    """How long a step takes here: the median of so many, so that a busy second does not count. `method` is trained."""
+    few = replace(config, steps=warm, marks=0)
+    fit(method, data, few)
+    timed = fit(method, data, replace(few, steps=steps))
+    if timed.step < steps:
+        raise KeyboardInterrupt
+    ends = [row["seconds"] for row in timed.rows]  # a row per step
+    return median(after - before for before, after in pairwise([0.0, *ends]))
 
 
 def batches(data: Images | Stream, start: int, config: TrainConfig, where: str) -> Iterator[tuple]:
