@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -28,7 +28,6 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 FORMATS = {  # name: (precision, channels_last)
     "float32": ("float32", False),
     "float32, channels last": ("float32", True),
-    "bfloat16": ("bfloat16", False),
     "bfloat16, channels last": ("bfloat16", True),
 }
 CEILING = 0.4  # minutes, see fine_tune.supervised_ceiling
@@ -65,9 +64,12 @@ def encode_seconds(encoder: nets.Encoder, data: Images) -> float:
     return per_picture * (len(data) + len(data.test))  # the test pictures are seen perturbed, too
 
 
-def format_seconds(where: str, rounds: int = 3) -> dict[str, float]:
-    """Seconds of forward and backward through the default encoder, {format: median}. The formats take turns."""
-    x = torch.rand(128, 3, 32, 32, generator=seeds.generator("doctor"))
+def format_seconds(where: str, *, rounds: int = 3) -> dict[str, float]:
+    """Seconds of forward and backward through the default encoder, {format: median}. The formats take turns.
+
+    Few pictures on a CPU, where an emulated format may be ten times slower; many on a GPU, which needs them to be busy.
+    """
+    x = torch.rand(32 if where == "cpu" else 512, 3, 32, 32, generator=seeds.generator("doctor"))
     parts = {}
     for name, (precision, channels_last) in FORMATS.items():
         compute = device.Compute(where, precision, channels_last)
@@ -75,11 +77,11 @@ def format_seconds(where: str, rounds: int = 3) -> dict[str, float]:
     return _in_turn({name: lambda part=part: _pass(*part) for name, part in parts.items()}, rounds)
 
 
-def thread_seconds(rounds: int = 3) -> dict[int, float]:
+def thread_seconds(*, rounds: int = 3) -> dict[int, float]:
     """The same in float32 on the CPU with one thread and with as many as PyTorch uses, {threads: median}."""
     many = torch.get_num_threads()
     compute, encoder = device.Compute(channels_last=True), nets.small_resnet(3)
-    x = compute.layout(torch.rand(128, 3, 32, 32, generator=seeds.generator("doctor")))
+    x = compute.layout(torch.rand(64, 3, 32, 32, generator=seeds.generator("doctor")))
 
     def with_threads(n: int) -> None:
         torch.set_num_threads(n)
@@ -153,12 +155,24 @@ def quickstart(
     return found
 
 
-def race(rows: Mapping[str, int], *, steps: int | None, minutes: float | None) -> float:
-    """Seconds of training for so many rows of each method, at so many steps or minutes a row; exams come on top."""
-    if minutes is not None:
-        return 60 * minutes * sum(rows.values())
-    known = costs()["methods"]
-    return steps / speed() * sum(n * known.get(name, 1.0) for name, n in rows.items())
+def training(method: Method, data: Images, steps: int, batch_size: int = 256) -> float:
+    """Seconds of so many steps, from a few of a copy. Looks at the representation come on top; they are few."""
+    config = train.resolve(train.TrainConfig(steps=1, batch_size=batch_size))
+    return steps * train.step_seconds(copy.deepcopy(method), data, config, warm=1, steps=5)
+
+
+def race(rows: Sequence[tuple]) -> float:
+    """Seconds of the rows of `race.missing`: training, and the exam where its ratio is known."""
+    known, total = costs(), 0.0
+    rate = speed() if any("steps" in row[2] for row in rows) else 0.0
+    exam = algebra_probe() if any(row[0] in known["after"] for row in rows) else 0.0
+    for name, method, budget, *_ in rows:
+        if method != "baselines":
+            ratio = known["methods"].get(method, 1.0)
+            total += budget["steps"] * ratio / rate if "steps" in budget else 60 * budget["minutes"]
+        ratios = known["after"].get(name, {"exam": 0.0, "evaluation": 0.0})
+        total += exam * ratios["evaluation" if method == "baselines" else "exam"]
+    return total
 
 
 def notebooks(steps_per_second: float, folder: Path = NOTEBOOKS) -> dict[str, float]:
@@ -206,7 +220,7 @@ def advice(found: Mapping) -> list[str]:
     if formats[rule] > SLOWER * formats[best]:
         precision, channels_last = FORMATS[best]
         said.append(
-            f'Here {best} is {formats[rule] / formats[best]:.1f} times as fast as {rule}, which the rule chooses: pass '
+            f"Here {best} is {formats[rule] / formats[best]:.1f} times as fast as {rule}, which the rule chooses: pass "
             f'precision="{precision}", channels_last={channels_last}.'
         )
     if (many := max(threads)) > 1 and threads[many] > threads[1]:
@@ -226,7 +240,11 @@ def examine() -> dict:
     where, rate = chosen.device, speed()
     data = datasets.load("shapes")
     found = {
-        "versions": {"Python": platform.python_version(), "torch": str(torch.__version__), "sslkit": sslkit.__version__},
+        "versions": {
+            "Python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "sslkit": sslkit.__version__,
+        },
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": where,

@@ -181,7 +181,9 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
     return distributed.agree(replace(config, steps=steps))
 
 
-def step_seconds(method: Method, data: Images | Stream, config: TrainConfig, *, warm: int = WARM, steps: int = 20) -> float:
+def step_seconds(
+    method: Method, data: Images | Stream, config: TrainConfig, *, warm: int = WARM, steps: int = 20
+) -> float:
     """How long a step takes here: the median of so many, so that a busy second does not count. `method` is trained."""
     few = replace(config, steps=warm, marks=0)
     fit(method, data, few)
