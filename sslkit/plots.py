@@ -321,9 +321,10 @@ def growth(curves: Mapping[str, Mapping], *, xlabel: str, ylabel: str):
     ax.set(xscale="log", yscale="log", xlabel=xlabel)
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
     ax.minorticks_off()
+    ax.yaxis.set_major_formatter("{x:,g}")
     _label_ends(ax, ylabel, {})
     last = {name: curve[max(curve)] for name, curve in curves.items()}
-    caption = f"{ylabel}, {xlabel} {sizes[0]:,} to {sizes[-1]:,}. At the end: {_list(last)}."
+    caption = f"{ylabel[0].upper()}{ylabel[1:]}, {xlabel} {sizes[0]:,} to {sizes[-1]:,}. At the end: {_list(last)}."
     return fig, caption, f"Line plot on logarithmic axes: {ylabel} by {xlabel}, for {', '.join(curves)}."
 
 
