@@ -170,8 +170,7 @@ def race(rows: Sequence[tuple]) -> float:
         if method != "baselines":
             ratio = known["methods"].get(method, 1.0)
             total += budget["steps"] * ratio / rate if "steps" in budget else 60 * budget["minutes"]
-        ratios = known["after"].get(name, {"exam": 0.0, "evaluation": 0.0})
-        total += exam * ratios["evaluation" if method == "baselines" else "exam"]
+        total += exam * known["after"].get(name, {}).get("evaluation" if method == "baselines" else "exam", 0.0)
     return total
 
 

@@ -103,8 +103,8 @@ def test_the_kept_ratios_are_ratios():
     assert costs["methods"]["simclr"] == 1.0
     assert all(0.2 < ratio < 5 for ratio in costs["methods"].values())
     for ratios in costs["after"].values():
-        assert set(ratios) == {"exam", "evaluation", "report"}
-        assert 0 < ratios["exam"] < ratios["evaluation"]
+        assert {"evaluation", "report"} <= set(ratios) <= {"exam", "evaluation", "report"}
+        assert 0 < ratios.get("exam", 0.1) < ratios["evaluation"]
 
 
 def test_a_race_costs_its_rows(monkeypatch):
