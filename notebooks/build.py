@@ -4,12 +4,16 @@
     python notebooks/build.py 03 05        # some
     python notebooks/build.py --check      # change nothing, exit 1 if a notebook does not match its source
 
+What a notebook took, and how fast the machine was just before and after, goes into notebooks/costs.json: from it
+`sslkit doctor` predicts what the notebook takes elsewhere.
+
 The source is the only place to edit. Progress bars are silent (CI=true) and widget state is not stored, so that what is
 committed is what a reader wants to see.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -59,6 +63,19 @@ def differs(source: Path) -> bool:
     return cells[0] != cells[1]
 
 
+def record(name: str, seconds: float, speeds: list[float], file: Path = HERE / "costs.json") -> None:
+    """Keep what a notebook took, beside the speed of the machine: steps of `sslkit.doctor.speed` per second."""
+    import torch
+
+    found = json.loads(file.read_text()) if file.exists() else {}
+    found[name] = {
+        "seconds": round(seconds, 1),
+        "steps_per_second": round(sum(speeds) / len(speeds), 3),
+        "threads": torch.get_num_threads(),
+    }
+    file.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
+
+
 def main(arguments: list[str]) -> int:
     os.environ["CI"] = "true"
     sources = sorted((HERE / "source").glob("[0-9][0-9]_*.py"))
@@ -71,12 +88,16 @@ def main(arguments: list[str]) -> int:
     for source in sources:
         if arguments and source.stem[:2] not in arguments:
             continue
-        start = time.perf_counter()
+        from sslkit import doctor
+
+        speeds, start = [doctor.speed()], time.perf_counter()
         notebook = from_source(source)
         execute(notebook, HERE)
+        seconds = time.perf_counter() - start
+        record(source.stem, seconds, [*speeds, doctor.speed()])
         nbformat.write(notebook, HERE / f"{source.stem}.ipynb")
         size = (HERE / f"{source.stem}.ipynb").stat().st_size / 1024
-        print(f"{source.stem}: {time.perf_counter() - start:.0f} s, {size:.0f} kB", flush=True)
+        print(f"{source.stem}: {seconds:.0f} s, {size:.0f} kB", flush=True)
     return 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sslkit
 
+LONG = 200  # steps from which on it is worth a few more to say how long they will take
 FEW, MANY = 32, 512  # training pictures: from MANY on the usual batch is used, below FEW there is nothing to learn from
 
 
@@ -46,6 +47,10 @@ def quickstart(options: argparse.Namespace) -> None:
     if MANY > len(data.train) >= FEW:
         few["batch_size"] = len(data.train) // 2
         print(f"With {len(data.train)} training pictures, every batch has {few['batch_size']}.", flush=True)
+    from sslkit import doctor
+
+    method, usual = sslkit.recipes.recipe(options.method, data, seed=options.seed)
+    print(doctor.sentence(doctor.quickstart(method, data, minutes=options.minutes, **usual | few)), flush=True)
     run = sslkit.pretrain(options.method, data, minutes=options.minutes, seed=options.seed, **few)
     if run.history.step < run.config.steps:
         raise KeyboardInterrupt
@@ -82,6 +87,12 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
     say(f"Data: {data}")
     many = f", {world} processes" if world > 1 else ""
     say(f"Learning without labels: {options.method}, {options.batch_size} a batch, seed {options.seed}{many}.")
+    if world == 1 and (options.steps or 0) >= LONG and not sslkit.checkpoint.exists(out):
+        from sslkit import doctor
+
+        method, usual = sslkit.recipes.recipe(options.method, data)
+        seconds = doctor.training(method, data, options.steps, batch_size=options.batch_size, **usual)
+        say(f"About {doctor.duration(seconds)} for {options.steps:,} steps, if the machine stays as busy as it is now.")
     board = sslkit.progress.TensorBoard(out) if options.tensorboard else lambda row: None
 
     def watch(row: dict) -> None:
@@ -107,12 +118,16 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
 
 def race(options: argparse.Namespace) -> None:
     """Every method, one encoder, the same minutes, the same exam: one record per row, so it can stop and go on."""
+    from sslkit import doctor
     from sslkit import race as racing
 
-    rows = racing.race(
-        options.out, methods=options.methods or racing.ENTRANTS, data=options.data or tuple(racing.MINUTES),
-        seeds=range(options.seeds), minutes=options.minutes, steps=options.steps,
-    )  # fmt: skip
+    what = {
+        "methods": options.methods or racing.ENTRANTS, "data": options.data or tuple(racing.MINUTES),
+        "seeds": range(options.seeds), "minutes": options.minutes, "steps": options.steps,
+    }  # fmt: skip
+    rows = racing.race(options.out, **what)
+    if todo := racing.missing(options.out, **what):
+        print(f"{len(todo)} rows to do, about {doctor.duration(doctor.race(todo))}.", flush=True)
     for row in rows:
         score = row["columns"].get("this encoder", {}).get("linear probe")
         found = row.get("diverged") or (f"linear probe {score['value']:.3f}, " if score else "")
@@ -121,6 +136,14 @@ def race(options: argparse.Namespace) -> None:
     for name, figure in racing.figures(records).items():
         figure.savefig(Path(options.out) / f"{name}.png", dpi=150)
     print(f"\n{racing.tables(records)}\n\nRecords and figures: {options.out}. The same command goes on.")
+
+
+def examine(options: argparse.Namespace) -> None:
+    """Measure this machine, and say how long things will take on it."""
+    from sslkit import doctor
+
+    print("Measuring this machine ...", flush=True)
+    print(doctor.text(doctor.examine()))
 
 
 def lab(options: argparse.Namespace) -> int:
@@ -173,6 +196,9 @@ def _parser() -> argparse.ArgumentParser:
         "--out", default="runs/race", help="where the records go; the same command goes on (runs/race)"
     )
     command.set_defaults(command=race)
+
+    command = commands.add_parser("doctor", help="what this machine can do, and how long things take on it")
+    command.set_defaults(command=examine)
 
     command = commands.add_parser("lab", help="open the notebooks in JupyterLab")
     command.set_defaults(command=lab)

@@ -322,6 +322,23 @@ def difficulty(curves: Mapping[str, Mapping], *, knob: str = "difficulty", chanc
 
 
 @_figure
+def growth(curves: Mapping[str, Mapping], *, xlabel: str, ylabel: str):
+    """How a cost grows, {name: {size: cost}}: on logarithmic axes, where a power of the size is a straight line."""
+    fig, [ax] = _page(7, 3.2, min(1, len(curves)))
+    for i, (name, curve) in enumerate(curves.items()):
+        ax.plot(list(curve), list(curve.values()), label=name, **_series(i))
+    sizes = sorted({size for curve in curves.values() for size in curve})
+    ax.set(xscale="log", yscale="log", xlabel=xlabel)
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes], minor=False)
+    ax.minorticks_off()
+    ax.yaxis.set_major_formatter("{x:,g}")
+    _label_ends(ax, ylabel, {})
+    last = {name: curve[max(curve)] for name, curve in curves.items()}
+    caption = f"{ylabel[0].upper()}{ylabel[1:]}, {xlabel} {sizes[0]:,} to {sizes[-1]:,}. At the end: {_list(last)}."
+    return fig, caption, f"Line plot on logarithmic axes: {ylabel} by {xlabel}, for {', '.join(curves)}."
+
+
+@_figure
 def compare(table: Mapping[str, Mapping], *, chance: float | None = None):
     """A result beside its baselines, {name: {measure: Score}}, the result first."""
     return _draw_dots(table, chance)

@@ -43,21 +43,31 @@ def race(
     which is no fair budget but good for a quick look. Every method gets its first seed before any gets its second.
     Raises ValueError for an unknown method or data set.
     """
+    todo = missing(folder, methods=methods, data=data, seeds=seeds, minutes=minutes, steps=steps)
+    for name in data:
+        pictures = datasets.load(name)
+        for method, budget, seed, file in ((m, b, s, f) for d, m, b, s, f in todo if d == name):
+            record = _row(method, pictures, budget, seed)
+            checkpoint.write_file(file, lambda out, record=record: out.write(json.dumps(record, indent=1).encode()))
+            yield record
+
+
+def missing(
+    folder: str | Path, *, methods: Sequence[str], data: Sequence[str], seeds: Sequence[int], minutes=None, steps=None
+) -> list[tuple[str, str, dict, int, Path]]:
+    """The rows of `race` that have no record yet: data set, method, budget, seed, and the record's file."""
     for method in methods:
         if method not in ENTRANTS:
             raise unknown("method", method, ENTRANTS)
-    folder = checkpoint.check_writable(folder)
+    folder, found = checkpoint.check_writable(folder), []
     for name in data:
-        pictures = datasets.load(name)
+        budget = {"steps": steps} if steps else {"minutes": minutes or MINUTES.get(name, 1.0)}
         for seed in seeds:
             for method in (BASELINES, *methods):
                 file = folder / f"{name}-{method.replace(' ', '_')}-{seed}.json"
-                if file.exists():
-                    continue
-                budget = {"steps": steps} if steps else {"minutes": minutes or MINUTES.get(name, 1.0)}
-                record = _row(method, pictures, budget, seed)
-                checkpoint.write_file(file, lambda out, record=record: out.write(json.dumps(record, indent=1).encode()))
-                yield record
+                if not file.exists():
+                    found.append((name, method, budget, seed, file))
+    return found
 
 
 def _row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:

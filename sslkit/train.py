@@ -25,6 +25,7 @@ from sslkit.methods import Method
 from sslkit.schedules import warmup_cosine
 
 RESIDENT = 2 * 2**30  # bytes of pictures that are kept on the device; more are sent to it batch by batch
+WARM, FEWEST = 5, 20  # steps before a clock counts; steps of the shortest training
 
 
 @dataclass(frozen=True)
@@ -183,24 +184,32 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
     if not minutes > 0:
         raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 3 (or steps= instead).")
     config = resolve(config)
-    trial, few = copy.deepcopy(method), replace(config, steps=5, marks=0)
-    fit(trial, data, few)  # warms up
-    timed = fit(trial, data, replace(few, steps=20))
-    if timed.step < 20:
-        raise KeyboardInterrupt
+    trial = copy.deepcopy(method)
+    step = step_seconds(trial, data, config)
     looking = 0.0
     if marked_steps(config):
         start = time.perf_counter()
         look(trial, data, config, History())
         looking = (time.perf_counter() - start) * (config.marks + 1)
-    ends = [0.0, *(row["seconds"] for row in timed.rows)]  # a row per step
-    times = [after - before for before, after in pairwise(ends)]
-    parts = len(config.resolutions)
-    typical = mean(
-        median(times[i * 20 // parts : (i + 1) * 20 // parts]) for i in range(parts)
-    )  # no busy second counts
-    steps = max(20, int((60 * minutes - looking) / typical))
+    steps = max(FEWEST, int((60 * minutes - looking) / step))
     return distributed.agree(replace(config, steps=steps))
+
+
+def step_seconds(
+    method: Method, data: Images | Stream, config: TrainConfig, *, warm: int = WARM, steps: int = 20
+) -> float:
+    """How long a step takes here, on average over the resolutions. `method` is trained for so many steps.
+
+    Medians, so that a busy second does not count.
+    """
+    few = replace(config, steps=warm, marks=0)
+    fit(method, data, few)
+    timed = fit(method, data, replace(few, steps=steps))
+    if timed.step < steps:
+        raise KeyboardInterrupt
+    ends = [0.0, *(row["seconds"] for row in timed.rows)]  # a row per step
+    times, parts = [after - before for before, after in pairwise(ends)], len(config.resolutions)
+    return mean(median(times[i * steps // parts : (i + 1) * steps // parts]) for i in range(parts))
 
 
 def batches(data: Images | Stream, start: int, config: TrainConfig, where: str) -> Iterator[tuple]:

@@ -15,12 +15,12 @@ LAYERS = [
     {"datasets", "methods", "evaluation"},
     {"train", "checkpoint", "maps", "plots"},
     {"recipes", "fine_tune", "run", "progress"},
-    {"cli", "report", "race", "exercises", "estimator", "widgets", "__main__"},
+    {"cli", "report", "race", "doctor", "exercises", "estimator", "widgets", "__main__"},
 ]
 # Inside one layer these may use each other, in this direction only.
 SAME_LAYER = {
     ("evaluation", "datasets"), ("train", "checkpoint"), ("maps", "checkpoint"), ("run", "recipes"), ("run", "progress"),
-    ("fine_tune", "recipes"), ("run", "fine_tune"), ("__main__", "cli"), ("cli", "race"),
+    ("fine_tune", "recipes"), ("run", "fine_tune"), ("__main__", "cli"), ("cli", "race"), ("cli", "doctor"),
     ("report", "widgets"),
 }  # fmt: skip
 ALLOWED_IN_LAYER_0 = {("augment", "errors"), ("nets", "errors"), ("device", "errors"), ("losses", "errors")}

@@ -64,6 +64,8 @@ REPORTS = {
     "collapsed": collapse(torch.ones(200, 16)),
 }
 
+COSTS = {"all at once": {64: 2, 256: 32, 1024: 512.0}, "by rows": {64: 2, 256: 6, 1024: 20.0}}
+
 FIGURES = {
     "views_grid": lambda **o: plots.views_grid(PICTURES[:4], [PICTURES[4:8] / 255, PICTURES[8:12] / 255], **o),
     "repainted": lambda **o: plots.repainted(PICTURES[:4], {"seen": PICTURES[4:8], "guessed": PICTURES[8:12]}, **o),
@@ -86,6 +88,7 @@ FIGURES = {
     "similarity_matrix": lambda **o: plots.similarity_matrix(torch.eye(6) + 0.1, torch.eye(6), **o),
     "few_label": lambda **o: plots.few_label(CURVES, chance=0.1, **o),
     "difficulty": lambda **o: plots.difficulty(LEVELS, knob="clutter", **o),
+    "growth": lambda **o: plots.growth(COSTS, xlabel="pictures", ylabel="MiB", **o),
     "compare": lambda **o: plots.compare(TABLE, chance=0.1, **o),
     "race": lambda **o: plots.race(
         {"slow": [0.2, 0.3], "fast": [score(0.7), 0.72]}, baselines={"raw pixels": 0.4, "chance": 0.1}, **o
@@ -133,6 +136,7 @@ NUMBERS = {  # what the captions must say
     "collapse": [report["verdict"] for report in REPORTS.values()],
     "similarity_matrix": ["6 pairs", "cosine of 0.98", "all others 0.09", "100% of the rows"],
     "few_label": ["1: result 0.60, random encoder 0.30", "all: result 0.71", "95 %"],
+    "growth": ["MiB, pictures 64 to 1,024", "At the end: all at once 512.00, by rows 20.00"],
     "difficulty": ["Clutter 0.0: result 0.90", "Clutter 1.0: result 0.25"],
     "compare": ["result: kNN 0.70, linear probe 0.71", "random encoder: kNN 0.40"],
     "race": ["First: fast 0.71, slow 0.25", "To be beaten: raw pixels 0.40, chance 0.10"],

@@ -141,3 +141,24 @@ def test_masked_loss_of_flat_guesses_is_known_and_the_visible_do_not_count():
     assert float(loss(torch.zeros(3, 6, 12), target, mask)) == pytest.approx(11 / 12, rel=1e-4)
     wild = torch.where(mask[:, :, None], 0.0, 1e3).expand(3, 6, 12)
     assert float(loss(wild, target, mask)) == pytest.approx(11 / 12, rel=1e-4)
+
+
+def test_gather_backward_is_autograds():
+    """Two processes that compute different losses of the same gathered rows: the gradient of their sum."""
+    mine = [torch.randn(3, 4, generator=torch.Generator().manual_seed(i), requires_grad=True) for i in range(2)]
+    both = [torch.cat([z.detach() for z in mine]).requires_grad_() for _ in range(2)]
+    losses = [lambda z: z.square().sum(), lambda z: z.exp().mean()]
+    asked = torch.stack([torch.autograd.grad(loss(z), z)[0] for loss, z in zip(losses, both)])
+    whole = torch.autograd.grad(sum(loss(torch.cat(mine)) for loss in losses), mine)
+    for rank in range(2):
+        torch.testing.assert_close(find("13a").reference(asked, rank), whole[rank])
+
+
+def test_a_large_batch_in_pieces_has_the_gradient_of_one():
+    exercise = find("13b")
+    at_once = next(m.wrong for m in exercise.mistakes if m.name == "the whole batch at once")
+    for probe in exercise.probes:
+        pieces, whole = (exercise.observe(f, probe) for f in (exercise.reference, at_once))
+        for fact in ("loss", "gradient of the weights"):
+            torch.testing.assert_close(pieces[fact], whole[fact])
+        assert pieces["passes with a graph"].startswith("encode, backward, encode")
