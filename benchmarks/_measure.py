@@ -23,20 +23,45 @@ LAPTOP = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
 ASK_ONEDNN = "import torch; torch.nn.Conv2d(32, 32, 3)(torch.rand(64, 32, 32, 32))"
 
 
-def in_turn(jobs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """The median of each job's seconds over several rounds, in each of which all have their turn.
+class Watch:
+    """Seconds since it was started: of the clock, and of the processors, those of finished child processes included."""
 
-    A job that returns a float has measured itself; for the others the clock does. The device is waited for.
+    def __init__(self):
+        self.start = self._now()
+
+    def read(self) -> tuple[float, float]:
+        device.synchronise(device.best_device())
+        wall, busy = (now - then for now, then in zip(self._now(), self.start))
+        return wall, busy
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
+
+
+def in_turn(
+    jobs: dict[str, Callable[[], object]], rounds: int, *, limit: float = 100.0
+) -> tuple[dict[str, tuple[float, float]], int]:
+    """Medians of each job's seconds (wall, busy, see `Watch`), and the number of rounds, in each of which all have a turn.
+
+    A job that returns a pair has measured itself; for the others it is done here. After three rounds, none begins that
+    would end later than `limit` seconds.
     """
-    where, seconds = device.best_device(), {name: [] for name in jobs}
-    for _ in range(rounds):
+    found, total = {name: [] for name in jobs}, Watch()
+    for done in range(1, rounds + 1):
         for name, job in jobs.items():
-            device.synchronise(where)
-            start = time.perf_counter()
+            watch = Watch()
             own = job()
-            device.synchronise(where)
-            seconds[name].append(time.perf_counter() - start if not isinstance(own, float) else own)
-    return {name: median(values) for name, values in seconds.items()}
+            found[name].append(own if isinstance(own, tuple) else watch.read())
+        if done >= 3 and total.read()[0] * (done + 1) / done > limit:
+            break
+    return {name: tuple(map(median, zip(*pairs))) for name, pairs in found.items()}, done
+
+
+def fair(threads: int) -> int:
+    """Which of the two times to compare: busy (1) for one thread on a CPU, since other programs hardly change it, else wall (0)."""
+    return int(threads == 1 and device.best_device() == "cpu")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 
 import torch
-from _measure import in_turn, threads
+from _measure import Watch, fair, in_turn, threads
 from _rows import frame, table
 
 import sslkit
@@ -28,11 +28,12 @@ WIDTHS = {"wide": (32, 64, 128), "narrow": (16, 32, 64)}
 
 
 def fit_job(method, data, config):
-    """Seconds per step of the training loop, the first one left out."""
+    """Seconds (wall, busy) per step of the training loop, the first one left out."""
 
     def job():
-        rows = train.fit(method, data, config).rows
-        return (rows[-1]["seconds"] - rows[0]["seconds"]) / (len(rows) - 1)
+        watch, ends = Watch(), []
+        train.fit(method, data, config, watch=lambda row: ends.append(watch.read()))  # a row per step
+        return tuple((last - first) / (len(ends) - 1) for first, last in zip(ends[0], ends[-1]))
 
     return job
 
@@ -72,7 +73,7 @@ def measure(widths: str, cores: int, options) -> dict:
         optimiser = torch.optim.AdamW(method.parameters(), lr=0.0)
         method(Batch(list(x.chunk(2)), index))["loss"].backward()
         optimiser.step()
-        seconds = in_turn(
+        seconds, rounds = in_turn(
             {
                 "step": fit_job(method, data, config),
                 "encoder": lambda: encoder_step(method.encoder, x, compute),
@@ -83,6 +84,7 @@ def measure(widths: str, cores: int, options) -> dict:
             },
             rounds,
         )
+    seconds = {name: pair[fair(cores)] for name, pair in seconds.items()}
     step = seconds["step"]
     values = {"step, ms": 1000 * step, "not the encoder": 1 - seconds["encoder"] / step}
     values |= {part: seconds[part] / step for part in ("views", "head", "loss", "optimiser")}

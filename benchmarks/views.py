@@ -11,10 +11,9 @@ tensors) take a picture at a time and, with all cores, get one loader process pe
 from __future__ import annotations
 
 import os
-import time
 
 import torch
-from _measure import in_turn, threads
+from _measure import Watch, fair, in_turn, threads
 from _rows import frame, table
 
 from sslkit import augment, device, seeds
@@ -88,22 +87,21 @@ class Pictures(torch.utils.data.Dataset):
         return self.transform(self.pictures[index % len(self.pictures)])
 
 
-def loaded(pictures: list, transform, batches: int, workers: int) -> float:
-    """Seconds per batch of a loader, once it runs: from its first batches to the last one."""
+def loaded(pictures: list, transform, batches: int, workers: int) -> tuple[float, float]:
+    """Seconds (wall, busy) per batch of a loader, once it runs: from its first batches to the last one."""
     size = len(pictures)
     data = Pictures(pictures, transform, size * (batches + max(1, workers)))
     loader = iter(torch.utils.data.DataLoader(data, size, num_workers=workers))
     for _ in range(max(1, workers)):
         next(loader)
-    start = time.perf_counter()
+    watch = Watch()
     for _ in loader:
         pass
-    return (time.perf_counter() - start) / batches
+    return tuple(seconds / batches for seconds in watch.read())
 
 
 def measure(size: int, cores: int, options) -> dict:
     rounds, batches = (1, 2) if options.quick else (5, 4)
-    rounds = min(rounds, 3) if size > 32 else rounds
     batch = FEW if options.quick else BATCH
     coarse = torch.rand(batch, 3, size // 4, size // 4, generator=seeds.generator("pictures"))
     images = (torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear") * 255).byte()
@@ -117,21 +115,20 @@ def measure(size: int, cores: int, options) -> dict:
     }
 
     def repeat(job):
-        start = time.perf_counter()
+        watch = Watch()
         for _ in range(batches):
             job()
-        device.synchronise(device.best_device())
-        return (time.perf_counter() - start) / batches
+        return tuple(seconds / batches for seconds in watch.read())
 
     with threads(cores):
         for job in batched.values():
             job()
-        seconds = in_turn(
+        seconds, rounds = in_turn(
             {name: lambda job=job: repeat(job) for name, job in batched.items()}
             | {name: lambda pair=pair: loaded(*pair, batches, workers) for name, pair in single.items()},
             rounds,
         )
-    rate = {name: 2 * batch / value for name, value in seconds.items()}
+    rate = {name: 2 * batch / value[fair(cores)] for name, value in seconds.items()}
     ratios = {f"times {name}": rate["sslkit"] / rate[name] for name in rate if name != "sslkit"}
     what = f"{size} x {size}, {cores} thread{'s' * (cores > 1)}"
     return {"what": what, "threads": cores, "rounds": rounds, "batch": batch, "values": rate | ratios}
