@@ -60,7 +60,7 @@ def in_turn(
 
 
 def fair(threads: int) -> int:
-    """Which of the two times to compare: busy (1) for one thread on a CPU, since other programs hardly change it, else wall (0)."""
+    """Which of the two times to compare: busy (1) for one thread on a CPU, which other programs hardly change; else wall (0)."""
     return int(threads == 1 and device.best_device() == "cpu")
 
 

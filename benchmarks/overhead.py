@@ -96,8 +96,8 @@ def measure(widths: str, cores: int, options) -> dict:
 
 ROWS = {
     f"{widths}-{name}": lambda options, widths=widths, cores=cores: measure(widths, cores, options)
-    for widths in WIDTHS
     for name, cores in (("one", 1), ("all", os.cpu_count()))
+    for widths in WIDTHS
 }
 
 

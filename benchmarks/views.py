@@ -136,8 +136,8 @@ def measure(size: int, cores: int, options) -> dict:
 
 ROWS = {
     f"{size}-{name}": lambda options, size=size, cores=cores: measure(size, cores, options)
-    for size in (32, 96)
     for name, cores in (("one", 1), ("all", os.cpu_count()))
+    for size in (32, 96)
 }
 
 
