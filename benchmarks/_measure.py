@@ -60,7 +60,7 @@ def in_turn(
 
 
 def fair(threads: int) -> int:
-    """Which of the two times to compare: busy (1) for one thread on a CPU, which other programs hardly change; else wall (0)."""
+    """Which time to compare: busy (1) for one thread on a CPU, which other programs hardly change; else wall (0)."""
     return int(threads == 1 and device.best_device() == "cpu")
 
 
@@ -115,11 +115,11 @@ def mode(check: bool = False) -> str:
 
 
 def instructions(environment: dict[str, str] | None = None) -> str:
-    """What PyTorch's own kernels and oneDNN's convolutions use in a process with these variables too."""
+    """What PyTorch's own kernels and oneDNN's convolutions use in a process with this environment (None: this one's)."""
     code = f"{ASK_ONEDNN}; print('PyTorch', torch.backends.cpu.get_cpu_capability())"
-    environment = os.environ | {"ONEDNN_VERBOSE": "1"} | (environment or {})
+    environment = dict(os.environ if environment is None else environment) | {"ONEDNN_VERBOSE": "1"}
     out = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     ).stdout
-    oned = re.search(r"isa:(.*)", out)
-    return f"oneDNN {oned[1] if oned else 'unknown'}, PyTorch {out.split('PyTorch ')[-1].strip()}"
+    found = re.search(r"isa:(.*)", out)
+    return f"oneDNN {found[1] if found else 'unknown'}, PyTorch {out.split('PyTorch ')[-1].strip()}"

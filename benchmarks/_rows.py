@@ -165,7 +165,7 @@ def table(records: list[dict], *, first: str = "", digits: dict[str, int | str] 
     columns = list(dict.fromkeys(name for record in records for name in record["values"]))
     lines = ["| " + " | ".join([first, *columns]) + " |", "|---|" + "---:|" * len(columns)]
     modes = {record["machine"].get("mode") for record in records}
-    name = lambda record: record["what"] + f", {record['machine']['mode']}" * (len(modes) > 1)
+    name = lambda record: record["what"] + (f", {record['machine']['mode']}" if len(modes) > 1 else "")
     for what in dict.fromkeys(map(name, records)):
         same = [record["values"] for record in records if name(record) == what]
         cells = [_cell([v[c] for v in same if v.get(c) is not None], (digits or {}).get(c, 2)) for c in columns]
