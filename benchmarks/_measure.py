@@ -41,7 +41,7 @@ class Watch:
 
 
 def in_turn(
-    jobs: dict[str, Callable[[], object]], rounds: int, *, limit: float = 100.0
+    jobs: dict[str, Callable[[], object]], rounds: int, *, limit: float = 60.0
 ) -> tuple[dict[str, tuple[float, float]], int]:
     """Medians of each job's seconds (wall, busy, see `Watch`), and the number of rounds, in each of which all have a turn.
 

@@ -32,7 +32,7 @@ def snapshots(n: int, options) -> torch.Tensor:
     """Representations of the same pictures during a training: (10, N, 64)."""
     data = sslkit.datasets.fashion(val=0.35)
     small = recipes.encoder(data, seed=0, widths=(16, 32, 64))
-    settings = {"steps": 3, "marks": 2} if options.quick else {"steps": 60, "marks": 10}
+    settings = {"steps": 3, "marks": 2} if options.quick else {"steps": 40, "marks": 10}
     run = sslkit.pretrain("simclr", data, encoder=small, batch_size=64, probe=n, progress=False, **settings)
     return torch.stack(run.history.snapshots[-10:]).float()
 
