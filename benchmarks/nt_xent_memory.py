@@ -107,7 +107,7 @@ def measure(n: int, options) -> dict:
     names = [name for name, largest in LARGEST.items() if n <= largest]
     found = {name: [] for name in names}
     watch = Watch()
-    for rounds in range(1, most + 1):
+    for _ in range(most):
         for name in names:
             found[name].append(
                 in_a_fresh_process("nt_xent_memory", "one", name=name, n=n, repeats=3 if n <= 8192 else 1)
@@ -126,7 +126,7 @@ def measure(n: int, options) -> dict:
             "error of the gradient": difference.item(),
         }
         records.append({"what": f"{n:,}, {name}", "values": values})
-    return {"embeddings": n, "threads": last["threads"], "rounds": rounds, "ways": records}
+    return {"embeddings": n, "threads": last["threads"], "rounds": len(runs), "ways": records}
 
 
 ROWS = {str(n): lambda options, n=n: measure(n, options) for n in SIZES}
