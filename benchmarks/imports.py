@@ -32,9 +32,6 @@ def measure(options) -> dict:
     def run(line):
         subprocess.run([sys.executable, "-c", line], cwd=ROOT, check=True)
 
-    for line in (PEER, *LINES):
-        if not options.quick:
-            run(line)  # files are in the system's cache
     seconds, rounds = in_turn({line: lambda line=line: run(line) for line in (empty, PEER, *LINES)}, rounds)
     own = {line: [a - b for a, b in zip(pair, seconds[empty])] for line, pair in seconds.items() if line != empty}
     ways = []

@@ -24,7 +24,7 @@ from sslkit import device, losses, seeds
 
 MINUTES = 0.7  # a row
 DIM, TEMPERATURE, SAMPLED = 128, 0.5, 64
-LIMIT = 40  # seconds, after which no round begins
+LIMIT = 20  # seconds, after which no round begins
 SIZES = (512, 2048, 4096, 8192, 65536)  # embeddings, 2N
 LARGEST = {"sslkit": 65536, "plain": 8192, "lightly": 8192, "pytorch-metric-learning": 512}
 QUICK = ["512"]
