@@ -110,7 +110,7 @@ def measure(n: int, options) -> dict:
     for _ in range(most):
         for name in names:
             found[name].append(
-                in_a_fresh_process("nt_xent_memory", "one", name=name, n=n, repeats=3 if n <= 8192 else 1)
+                in_a_fresh_process("nt_xent_memory", "one", name=name, n=n, repeats=3 if n <= 4096 else 1)
             )
         if watch.read()[0] > LIMIT:
             break
