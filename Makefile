@@ -17,7 +17,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 600
 # Two files at a time: most tests keep one core busy.
 TWO := -n 2 --dist loadfile
 
-.PHONY: help run lab test test-slow notebooks lint format clean
+.PHONY: help run lab test test-slow bench notebooks lint format clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -43,11 +43,14 @@ test-slow: $(VENV)/.installed-test  ## methods learn, wheel, every notebook retr
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m slow -k "not retrains and not scikit" tests
 	$(PYTEST) -m slow -k "retrains or scikit" tests
 
+bench: $(VENV)/.installed-bench  ## measure speed and memory beside other libraries (half an hour; QUICK=1: 3 minutes)
+	@$(PY) benchmarks/all.py $(if $(QUICK),--quick) $(if $(AGAIN),--again)
+
 notebooks: $(VENV)/.installed-test  ## build notebooks/*.ipynb from notebooks/source/*.py and execute them
 	$(PY) notebooks/build.py
 
 format: $(VENV)/.installed-test  ## format the code
-	$(PY) -m ruff format sslkit tests data
+	$(PY) -m ruff format sslkit tests data benchmarks
 	$(PY) -m ruff check --fix .
 
 clean:  ## remove everything that was made here, the virtual environment included
@@ -75,4 +78,9 @@ endif
 $(VENV)/.installed-test: $(VENV)/.installed
 	@echo "Installing the test tools into $(VENV)."
 	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@echo "Installing the libraries that sslkit is measured against into $(VENV)."
+	@$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	@touch $@

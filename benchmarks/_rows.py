@@ -4,21 +4,93 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import torch
+from _measure import mode
 
 import sslkit
-from sslkit import checkpoint, evaluation, recipes
+from sslkit import checkpoint, device, evaluation, recipes
 from sslkit.datasets import Images
 from sslkit.methods import Method
 
 ROOT = Path(__file__).resolve().parent.parent
+RECORDS = ROOT / "benchmarks" / "records"
 QUICK = {"n": 1000, "budget": {"steps": 3}}  # pictures and budget of a trial run
+
+
+def frame(
+    name: str,
+    what: str,
+    rows: dict[str, Callable[[argparse.Namespace], dict]],
+    tables: Callable[[list[dict]], str],
+    *,
+    minutes: float,
+    quick: Sequence[str] | None = None,
+    speed: bool = False,
+    arguments: Callable[[argparse.ArgumentParser], object] = lambda parser: None,
+) -> None:
+    """Measure the rows that have no record yet. A row is a function of the options that returns its record.
+
+    Options of the command line: --quick, --tables, --again, those of `arguments`, and names of rows. Records go into
+    benchmarks/records/<name>/, tables into RESULTS.md, between its marks `<!-- <name>: begin -->` and `end` if any.
+    minutes: what a row takes, about. quick: the rows of a trial run (all).
+    speed: the rows measure a machine. Each has a record per mode (see `_measure.mode`), and one of another machine does
+    not count as done.
+    """
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument(
+        "--quick", action="store_true", help="few pictures, few steps, no record: only to see that it runs"
+    )
+    parser.add_argument("--tables", action="store_true", help="only print the tables of the records there are")
+    parser.add_argument("--again", action="store_true", help="measure rows that have a record once more")
+    parser.add_argument("rows", nargs="*", help="names of rows (all)")
+    arguments(parser)
+    options = parser.parse_args()
+    if unknown := set(options.rows) - set(rows):
+        parser.error(f"there is no row {', '.join(sorted(unknown))}; the rows are {', '.join(rows)}")
+    if not options.tables:
+        here = machine(check=speed and not options.quick)
+        file = lambda row: RECORDS / name / (f"{row}.{here['mode']}.json" if speed else f"{row}.json")
+        chosen = options.rows or (list(quick) if options.quick and quick is not None else list(rows))
+        todo = [row for row in chosen if options.quick or options.again or not _done(file(row), here, speed)]
+        print(f"{name}: {len(todo)} rows to do" + f", about {len(todo) * minutes:.0f} minutes." * (not options.quick))
+        fresh = []
+        for row in todo:
+            start = time.perf_counter()
+            record = {"row": row, **rows[row](options)}
+            record |= {"seconds in all": time.perf_counter() - start, "machine": here}
+            fresh.append(record)
+            print(f"{row}: {record['seconds in all']:.0f} s", flush=True)
+            if not options.quick:
+                text = json.dumps(record, indent=1, ensure_ascii=False).encode()
+                checkpoint.write_file(file(row), lambda opened, text=text: opened.write(text))
+                write_results(name, tables(records(name, rows)))
+        if options.quick:
+            print(tables(fresh))
+            return
+    print(tables(records(name, rows)))
+
+
+def _done(file: Path, here: dict, speed: bool) -> bool:
+    """Whether there is a record; for a speed, one that this machine made."""
+    if not file.exists():
+        return False
+    there = json.loads(file.read_text())["machine"]
+    return not speed or all(there.get(key) == value for key, value in here.items() if key not in ("commit", "load"))
+
+
+def records(name: str, rows: Iterable[str]) -> list[dict]:
+    """The records there are, in the order of the rows; of one row, one per mode if it has modes."""
+    folder = RECORDS / name
+    files = [(row, file) for row in rows for file in (folder / f"{row}.json", *sorted(folder.glob(f"{row}.*.json")))]
+    return [{"row": row, **json.loads(file.read_text())} for row, file in files if file.exists()]
 
 
 def main(
@@ -29,56 +101,31 @@ def main(
     *,
     budget: dict,
     masks: bool = False,
+    minutes: float = 1.0,
 ) -> None:
-    """Measure the rows that have no record yet. A row is a function of data and budget that returns its record.
+    """`frame` for rows that train on `shapes`. A row is a function of data and budget; its name ends in its seed.
 
-    Options of the command line: --quick, --minutes, --steps, --tables, and names of rows, which end in their seed. Records
-    go into benchmarks/records/<name>/, tables into RESULTS.md, between its marks `<!-- <name>: begin -->` and `end` if any.
+    More options of the command line: --minutes, --steps.
     """
-    parser = argparse.ArgumentParser(description=what)
-    parser.add_argument(
-        "--quick", action="store_true", help="few pictures, few steps, no record: only to see that it runs"
-    )
-    parser.add_argument("--minutes", type=float, help="training time of a row")
-    parser.add_argument("--steps", type=int, help="training steps of a row, instead of minutes")
-    parser.add_argument("--tables", action="store_true", help="only print the tables of the records there are")
-    parser.add_argument("rows", nargs="*", help="names of rows (all)")
-    options = parser.parse_args()
-    if unknown := set(options.rows) - set(rows):
-        parser.error(f"there is no row {', '.join(sorted(unknown))}; the rows are {', '.join(rows)}")
-    folder = ROOT / "benchmarks" / "records" / name
-    if not options.tables:
-        budget = (
+
+    def arguments(parser):
+        parser.add_argument("--minutes", type=float, help="training time of a row")
+        parser.add_argument("--steps", type=int, help="training steps of a row, instead of minutes")
+
+    @cache
+    def data(quick):
+        return sslkit.datasets.shapes(**({"n": QUICK["n"]} if quick else {}), masks=masks)
+
+    def job(row, options):
+        given = (
             {"steps": options.steps} if options.steps else {"minutes": options.minutes} if options.minutes else budget
         )
-        budget = QUICK["budget"] if options.quick else budget
-        data = sslkit.datasets.shapes(**({"n": QUICK["n"]} if options.quick else {}), masks=masks)
-        chosen = options.rows or [
-            row for row in rows if not options.quick or not row[-1].isdigit() or row.endswith("-0")
-        ]
-        todo = [row for row in chosen if options.quick or not (folder / f"{row}.json").exists()]
-        print(f"{len(todo)} rows to do.", flush=True)
-        fresh = []
-        for row in todo:
-            start = time.perf_counter()
-            record = {"row": row, "budget": budget, **rows[row](data, budget)}
-            record |= {"seconds": time.perf_counter() - start, "machine": machine()}
-            fresh.append(record)
-            print(f"{row}: {record['seconds']:.0f} s", flush=True)
-            if not options.quick:
-                checkpoint.write_file(
-                    folder / f"{row}.json", lambda file, r=record: file.write(json.dumps(r, indent=1).encode())
-                )
-                write_results(name, tables(records(folder, rows)))
-        if options.quick:
-            print(tables(fresh))
-            return
-    print(tables(records(folder, rows)))
+        used = QUICK["budget"] if options.quick else given
+        return {"budget": used, **rows[row](data(options.quick), used)}
 
-
-def records(folder: Path, rows) -> list[dict]:
-    """The records there are, in the order of the rows."""
-    return [json.loads((folder / f"{row}.json").read_text()) for row in rows if (folder / f"{row}.json").exists()]
+    jobs = {row: partial(job, row) for row in rows}
+    quick = [row for row in rows if not row[-1].isdigit() or row.endswith("-0")]
+    frame(name, what, jobs, tables, minutes=minutes, quick=quick, arguments=arguments)
 
 
 def small(name: str, data: Images, seed: int, **options) -> Method:
@@ -108,44 +155,73 @@ def probes(x: dict[str, torch.Tensor], data: Images) -> dict[str, float]:
     return {name: float(score) for name, score in values.items()} | {"RankMe": evaluation.collapse(x["test"])["rankme"]}
 
 
-def table(records: list[dict], *, first: str = "", digits: dict[str, int] | None = None) -> str:
-    """Markdown: a line for each "what" of the records, a column for each of their values, mean ± deviation over seeds."""
+def table(records: list[dict], *, first: str = "", digits: dict[str, int | str] | None = None) -> str:
+    """Markdown: a line for each "what" of the records, a column for each of their values, mean ± deviation over seeds.
+
+    digits: behind the point, or how Python formats the column, such as ",.0f".
+    """
     if not records:
         return "No records yet."
     columns = list(dict.fromkeys(name for record in records for name in record["values"]))
     lines = ["| " + " | ".join([first, *columns]) + " |", "|---|" + "---:|" * len(columns)]
-    for what in dict.fromkeys(record["what"] for record in records):
-        same = [record["values"] for record in records if record["what"] == what]
+    modes = {record["machine"].get("mode") for record in records}
+    name = lambda record: record["what"] + (f", {record['machine']['mode']}" if len(modes) > 1 else "")
+    for what in dict.fromkeys(map(name, records)):
+        same = [record["values"] for record in records if name(record) == what]
         cells = [_cell([v[c] for v in same if v.get(c) is not None], (digits or {}).get(c, 2)) for c in columns]
         lines.append(f"| {what} | " + " | ".join(cells) + " |")
     trained = [record for record in records if "config" in record]
     steps = sorted({record["config"]["steps"] for record in trained})
     seeds = sorted({record["seed"] for record in trained})
-    m = records[0]["machine"]
     how = (
         f"Steps: {', '.join(f'{n:,}' for n in steps)}. Seeds: {', '.join(map(str, seeds))}; mean ± standard deviation. "
     )
-    where = f"Machine: {m['cores']} threads, {m['processor']}; PyTorch {m['torch']}, sslkit at commit {m['commit']}."
-    return "\n".join([*lines, "", how * bool(trained) + where])
+    return "\n".join([*lines, "", how * bool(trained) + where(records)])
 
 
-def _cell(values: list[float], digits: int) -> str:
+def _cell(values: list[float], digits: int | str) -> str:
     if not values:
         return "–"
+    spec = f".{digits}f" if isinstance(digits, int) else digits
     values = torch.tensor(values, dtype=torch.float64)
-    return f"{values.mean():.{digits}f}" + (f" ± {values.std():.{digits}f}" if len(values) > 1 else "")
+    return format(values.mean().item(), spec) + (f" ± {format(values.std().item(), spec)}" if len(values) > 1 else "")
 
 
-def machine() -> dict:
-    """What it ran on."""
+def where(records: list[dict]) -> str:
+    """One sentence about the machine of the first record, and about the others if they are of another one."""
+    said = [
+        f"{m['cores']} threads, {m.get('model', m['processor'])}; PyTorch {m['torch']}, sslkit at commit {m['commit']}"
+        for m in (record["machine"] for record in records)
+    ]
+    others = {text.split("; ")[0] for text in said} - {said[0].split("; ")[0]}
+    return f"Machine: {said[0]}." + f" Some rows: {', '.join(sorted(others))}." * bool(others)
+
+
+def machine(check: bool = False) -> dict:
+    """What it ran on. `check` asks oneDNN too which instructions it uses, which takes a few seconds."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return {
         "cores": torch.get_num_threads(), "processor": platform.processor() or platform.machine(),
+        "model": processor(), "device": device.best_device(), "mode": mode(check),
         "capability": torch.backends.cpu.get_cpu_capability(), "torch": str(torch.__version__),
         "python": platform.python_version(), "sslkit": sslkit.__version__, "commit": commit.stdout.strip() or "unknown",
+        "load": os.getloadavg()[0],
     }  # fmt: skip
+
+
+def processor() -> str:
+    """The name of what computes: the accelerator if there is one, else the processor."""
+    if device.best_device() == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return names[0] if names else platform.machine()
 
 
 def write_results(name: str, tables: str) -> None:

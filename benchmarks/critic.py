@@ -76,11 +76,17 @@ ROWS = {
     for what in (*BUILD, "random encoder")
 }
 
+
+def tables(records: list[dict]) -> str:
+    """The records as Markdown."""
+    return table(records, first="`shapes`", digits={"RankMe": 1})
+
+
 if __name__ == "__main__":
     main(
         "critic",
         __doc__.splitlines()[0],
         ROWS,
-        lambda r: table(r, first="`shapes`", digits={"RankMe": 1}),
+        tables,
         budget={"steps": 200},
     )

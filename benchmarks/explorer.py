@@ -12,21 +12,21 @@ neither matters for speed, and the size of the page is that of hard pictures.
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
-from _rows import machine
+from _rows import frame, where
 
-from sslkit import checkpoint, datasets
+from sslkit import datasets
 from sslkit.widgets import Explorer
 
-RECORDS = Path(__file__).resolve().parent / "records" / "explorer"
+MINUTES = 1  # a row
 SIZES = {"goal": (12_000, 10), "stress": (50_000, 20)}
+FEW = (2000, 3)
 PAINTS = """() => { window.paints = []; const to = CanvasRenderingContext2D.prototype, put = to.putImageData;
     to.putImageData = function (...a) { window.paints.push(performance.now()); return put.apply(this, a); } }"""
 SHOWN = """() => { const e = document.querySelector('.sslkit-explorer');
@@ -74,7 +74,7 @@ def measure(chromium, n: int, epochs: int) -> dict:
         size = file.stat().st_size
     return {
         "points": n, "epochs": epochs, "seconds to make": making, "seconds to save": saving, "seconds to show": shown,
-        "frames": frames, "page MB": size / 1e6, "machine": machine(),
+        "frames": frames, "page MB": size / 1e6,
     }  # fmt: skip
 
 
@@ -103,31 +103,35 @@ def rate(paints: list[float]) -> dict:
     return {"per second": 1000 / between.mean().item(), "slow ms": between.quantile(0.95).item()}
 
 
-def main() -> None:
+def job(size: tuple[int, int], options) -> dict:
     from playwright.sync_api import sync_playwright
 
-    quick = "--quick" in sys.argv
-    sizes = {"quick": (2000, 3)} if quick else SIZES
-    print(
-        "| points x epochs | made s | shown s | frames/s panning (slow ms) | own ms a frame | frames/s moving | page MB |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|")
     with sync_playwright() as play:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-accelerated-2d-canvas"]
         chromium = play.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-        for name, (n, epochs) in sizes.items():
-            r = measure(chromium, n, epochs)
-            pan, move = r["frames"]["panning"], r["frames"]["moving"]
-            print(
-                f"| {n:,} x {epochs} | {r['seconds to make']:.1f} | {r['seconds to show']:.2f} | {pan['per second']:.0f} "
-                f"({pan['slow ms']:.0f}) | {pan['own ms']:.1f} | {move['per second']:.0f} | {r['page MB']:.1f} |",
-                flush=True,
-            )
-            if not quick:
-                data = json.dumps(r, indent=1).encode()
-                checkpoint.write_file(RECORDS / f"{name}.json", lambda file, data=data: file.write(data))
+        record = measure(chromium, *(FEW if options.quick else size))
         chromium.close()
+    return record
+
+
+ROWS = {name: partial(job, size) for name, size in SIZES.items()}
+
+
+def tables(records: list[dict]) -> str:
+    """The records as Markdown."""
+    columns = (
+        "points x epochs", "shown after", "frames per second while panning", "slowest 5 % above", "computing per frame",
+        "while moving between epochs", "page",
+    )  # fmt: skip
+    lines = ["| " + " | ".join(columns) + " |", "|---|" + "---:|" * (len(columns) - 1)]
+    for r in records:
+        pan, move = r["frames"]["panning"], r["frames"]["moving"]
+        lines.append(
+            f"| {r['points']:,} x {r['epochs']} | {r['seconds to show']:.1f} s | {pan['per second']:.0f} "
+            f"| {pan['slow ms']:.0f} ms | {pan['own ms']:.1f} ms | {move['per second']:.0f} | {r['page MB']:.1f} MB |"
+        )
+    return "\n".join([*lines, "", where(records)]) if records else "No records yet."
 
 
 if __name__ == "__main__":
-    main()
+    frame("explorer", __doc__.splitlines()[0], ROWS, tables, minutes=MINUTES, quick=["goal"])

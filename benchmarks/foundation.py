@@ -1,7 +1,7 @@
 """What three minutes on this machine teach: the main job on three data sets, three seeds each, beside the baselines.
 
     python benchmarks/foundation.py            # about 50 minutes on two cores; finished rows are skipped, so it can go on
-    python benchmarks/foundation.py --quick    # 20 seconds of training each, to see that it runs (writes no record)
+    python benchmarks/foundation.py --quick    # few pictures, three steps, to see that it runs (writes no record)
     python benchmarks/foundation.py --steps 1187 shapes-0 emoji-0    # some rows, and steps that were counted before
 
 The budget is three minutes. `--steps` gives instead the number of steps that three minutes held on this machine when
@@ -11,20 +11,15 @@ Writes one JSON file per row into benchmarks/records/foundation/, and its tables
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-import sys
 import time
-from pathlib import Path
+from functools import partial
 
 import torch
-from _rows import machine, write_results
+from _rows import QUICK, frame
 
 import sslkit
 
-ROOT = Path(__file__).resolve().parent.parent
-RECORDS = ROOT / "benchmarks" / "records" / "foundation"
 SEEDS = (0, 1, 2)
 MINUTES = 3.0
 LEVELS = {  # knobs of `shapes` from easy to hard; the third is version 1
@@ -51,37 +46,30 @@ def measure(data, budget: dict, seed: int) -> dict:
         "config": run.card()["training"], "method": run.card()["method"],
         "seconds": {"training": trained, "all": time.perf_counter() - start},
         "images_per_second": run.history.rows[-1]["images_per_second"],
-        "machine": machine(),
     }  # fmt: skip
 
 
-def rows(quick: bool, steps: int | None):
-    """(name of the record, how to measure it), in the order in which they matter."""
-
-    def budget(minutes: float) -> dict:
-        if quick:
-            return {"minutes": 1 / 3}
-        return {"minutes": minutes} if steps is None else {"steps": round(steps * minutes / MINUTES)}
-
-    for seed in SEEDS[: 1 if quick else None]:
-        for name in ("shapes", "emoji", "fashion"):
-            yield (
-                f"{name}-{seed}",
-                lambda name=name, seed=seed: measure(sslkit.datasets.load(name), budget(MINUTES), seed),
-            )
-    for number, (level, knobs) in enumerate(LEVELS.items()):
-        yield (
-            f"difficulty-{number}",
-            lambda level=level, knobs=knobs: {
-                "level": level,
-                **measure(sslkit.datasets.shapes(**knobs), budget(1.0), 0),
-            },
-        )
+def job(what: str, number: int, options) -> dict:
+    """The row of a data set and a seed, or of a level of difficulty: a third of the budget, and the first seed."""
+    level = what == "difficulty"
+    named, knobs = list(LEVELS.items())[number] if level else (None, {})
+    minutes = MINUTES / 3 if level else MINUTES
+    if options.quick:
+        data, budget = sslkit.datasets.shapes(QUICK["n"], **knobs), QUICK["budget"]
+    else:
+        data = sslkit.datasets.shapes(**knobs) if level else sslkit.datasets.load(what)
+        given = None if options.steps is None else round(options.steps * minutes / MINUTES)
+        budget = {"minutes": minutes} if given is None else {"steps": given}
+    return ({"level": named} if level else {}) | measure(data, budget, 0 if level else number)
 
 
-def tables() -> str:
+ROWS = {f"{name}-{seed}": partial(job, name, seed) for seed in SEEDS for name in ("shapes", "emoji", "fashion")}
+ROWS |= {f"difficulty-{number}": partial(job, "difficulty", number) for number in range(len(LEVELS))}
+
+
+def tables(records: list[dict]) -> str:
     """The records as Markdown."""
-    records = {p.stem: json.loads(p.read_text()) for p in sorted(RECORDS.glob("*.json"))}
+    records = {record["row"]: record for record in sorted(records, key=lambda record: record["row"])}
     out = []
     for name in ("shapes", "emoji", "fashion"):
         runs = [r for key, r in records.items() if re.fullmatch(rf"{name}-\d+", key)]
@@ -133,28 +121,13 @@ def _value(score):
     return score["value"] if isinstance(score, dict) else score
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description="What three minutes teach.")
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--steps", type=int, help="steps that three minutes hold here")
-    parser.add_argument("rows", nargs="*", help="names of rows (all)")
-    options = parser.parse_args(arguments)
-    quick = options.quick
-    todo = [
-        (name, job)
-        for name, job in rows(quick, options.steps)
-        if name in (options.rows or [name]) and (quick or not (RECORDS / f"{name}.json").exists())
-    ]
-    print(f"{len(todo)} rows to do, about {len(todo) * (1 if quick else 4)} minutes.", flush=True)
-    for name, job in todo:
-        record = job()
-        probe = record["columns"]["this encoder"].get("linear probe", {}).get("value")
-        print(f"{name}: linear probe {probe:.3f}, {record['seconds']['all']:.0f} s", flush=True)
-        if not quick:
-            RECORDS.mkdir(parents=True, exist_ok=True)
-            (RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1))
-            write_results("foundation", tables())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    frame(
+        "foundation",
+        __doc__.splitlines()[0],
+        ROWS,
+        tables,
+        minutes=4,
+        quick=["shapes-0", "difficulty-0"],
+        arguments=lambda parser: parser.add_argument("--steps", type=int, help="steps that three minutes hold here"),
+    )

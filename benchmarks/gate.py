@@ -83,12 +83,18 @@ ROWS = {
 }
 DIGITS = {"RankMe": 1, "seconds per epoch": 1, "invalid at first": 3, "invalid after": 3, "rejected": 3}
 
+
+def tables(records: list[dict]) -> str:
+    """The records as Markdown."""
+    return table(records, first="`shapes`", digits=DIGITS)
+
+
 if __name__ == "__main__":
     main(
         "gate",
         __doc__.splitlines()[0],
         ROWS,
-        lambda r: table(r, first="`shapes`", digits=DIGITS),
+        tables,
         budget={"steps": 400},
         masks=True,
     )
