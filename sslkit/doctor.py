@@ -282,7 +282,7 @@ def text(found: Mapping) -> str:
             "views per second": f"{512 * found['steps_per_second']:,.0f}",
         },
         "make run, 3 minutes": {part: duration(quick[part]) for part in parts}
-        | {"all of it": duration(sum(quick[part] for part in parts))},
+        | {"all of it": duration(sum(quick[part] for part in parts)) if "report" in quick else "not measured yet"},
         "100 steps": {name: duration(s) for name, s in sorted(found["methods"].items(), key=lambda item: item[1])},
         "Notebooks": {name: duration(seconds) for name, seconds in found["notebooks"].items()},
     }
