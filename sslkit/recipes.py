@@ -51,9 +51,9 @@ OPTIONS = {("simclr", "emoji"): {"temperature": 0.2}}
 
 
 def check_name(name: str) -> None:
-    """Raise ValueError if there is no method of that name."""
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
+    """Raise ValueError if there is no recipe and no method of that name."""
+    if name not in (known := [*RECIPES, *METHODS]):
+        raise unknown("method", name, known)
 
 
 def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | None = None, **options) -> Method:
@@ -95,8 +95,7 @@ def recipe(name: str, data: Images, *, seed: int = 0, **options) -> tuple[Method
     """
     if name in RECIPES:
         return RECIPES[name](data, seed=seed, **options)
-    if name not in METHODS:
-        raise unknown("method", name, [*RECIPES, *METHODS])
+    check_name(name)
     return method(name, data, seed=seed, **options), {}
 
 

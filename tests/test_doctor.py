@@ -136,7 +136,7 @@ def test_measuring_leaves_the_method_as_it_was(tiny_shapes):
 
 
 def test_long_trainings_say_how_long(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "training", lambda *arguments: 400.0)
+    monkeypatch.setattr(doctor, "training", lambda *_, **settings: 400.0)
     monkeypatch.setattr(cli, "LONG", 3)
     command = ["train", "--data", "digits", "--steps", "4", "--batch-size", "64", "--out", str(tmp_path)]
     assert cli.main(command) == 0

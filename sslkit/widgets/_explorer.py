@@ -95,7 +95,10 @@ class Explorer(anywidget.AnyWidget):
 
     def wait(self, timeout: float | None = None) -> Explorer:
         """Wait until everything in the background is done. Returns itself; raises what went wrong, or TimeoutError."""
-        self._job.wait(timeout)
+        try:
+            self._job.wait(timeout)
+        except TimeoutError as late:
+            raise TimeoutError(f"{late} {self.status}") from None
         if self._job.failure:
             raise self._job.failure
         return self

@@ -273,7 +273,7 @@ def test_closing_stops_the_background():
     x, y = clusters()
     e = Explorer(x, labels=y, perplexities=[], predicted=predicted)
     assert running.wait(30)
-    with pytest.raises(TimeoutError, match=r"not done after 0\.1 s: Computing probe"):
+    with pytest.raises(TimeoutError, match=r"not done after 0\.1 s\. Computing probe"):
         e.wait(0.1)
     e.close()
     assert not e._job.thread.is_alive()
