@@ -28,12 +28,17 @@ OVERHEAD = 0.15  # the goal of overhead.py
 ALLOWED = f"of what {OVERHEAD:.0%} overhead allows"
 
 
-def lightly_loop(pictures: list, transform, compute: Compute, steps: int, batch: int):
-    """Seconds (wall, busy) per step of lightly's example: wall from its second batch on, busy with all of its workers."""
+def lightly_loop(
+    pictures: list, transform, compute: Compute, steps: int, batch: int, encoder: nets.Encoder | None = None
+):
+    """A job that trains as in lightly's example and tells the seconds (wall, busy) per step.
+
+    Wall from its second batch on, busy with all of its workers. encoder: what is trained.
+    """
     from lightly.loss import NTXentLoss
     from lightly.models.modules import SimCLRProjectionHead
 
-    encoder = nets.small_resnet()
+    encoder = encoder or nets.small_resnet()
     model = compute.layout(torch.nn.Sequential(encoder, SimCLRProjectionHead(encoder.dim, 512, 128)))
     criterion = NTXentLoss()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.06)

@@ -32,7 +32,7 @@ SEEDS = (0, 1, 2)
 BUDGETS = {"natural": (1, 3, 10), "shapes": (3,), "emoji": (3,)}
 TRAINED = {"quick": "quick", "SimCLR": "simclr", "VICReg": "vicreg", "DCL": "dcl"}
 LIGHTLY = "lightly's loop"
-BASELINES = "baselines"
+BASELINES = ("raw pixels", "PCA", "random encoder")
 
 
 @cache
@@ -78,9 +78,9 @@ def lightly(data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]
     from torchvision.transforms.functional import to_pil_image
 
     torch.manual_seed(seed)
-    encoder = recipes.encoder(data, seed=seed)
+    encoder = recipes.method("simclr", data, seed=seed).encoder  # which knows the pictures' statistics
     side = data.shape[-1]
-    transform = SimCLRTransform(side, gaussian_blur=0.0)
+    transform = SimCLRTransform(side, gaussian_blur=0.0, normalize=None)  # the encoder does that
     images = [to_pil_image(image).convert("RGB") for image in data.train.images]
     batch = min(256, len(images) // 2)
     loop = partial(lightly_loop, images, transform, Compute("cpu"), batch=batch)
@@ -103,25 +103,24 @@ def baseline(name: str, what: str, seed: int, options) -> dict:
     data = pictures(name, options.pictures, options.quick)
     about = {"what": what, "data": name, "minutes": 0, "seed": seed}
     if what == "random encoder":
-        return about | {"values": exam(embed(recipes.encoder(data, seed=seed).set_statistics(_some(data)), data), data)}
+        return about | {"values": exam(embed(recipes.method("simclr", data, seed=seed).encoder, data), data)}
     return about | {"values": exam(evaluation.baselines(data)[what], data)}
-
-
-def _some(data: Images) -> Tensor:
-    return sslkit.augment.to_float(data.train.images[:4096])
 
 
 def rows() -> dict:
     found = {}
     for seed in SEEDS:  # every recipe gets its first seed before any gets its second
         for name, budgets in BUDGETS.items():
-            for what in ("raw pixels", "PCA", "random encoder"):
+            for what in BASELINES:
                 if seed == 0 or what == "random encoder":
                     found[f"{name}-0-{what}-{seed}"] = partial(baseline, name, what, seed)
             for minutes in budgets:
                 for what in (*TRAINED, LIGHTLY):
                     found[f"{name}-{minutes}-{what}-{seed}"] = partial(measure, name, what, minutes, seed)
     return found
+
+
+ROWS = rows()
 
 
 def tables(records: list[dict]) -> str:
@@ -131,12 +130,12 @@ def tables(records: list[dict]) -> str:
             group = [r for r in records if (r["data"], r["minutes"]) == (name, minutes)]
             first = f"{name}, {f'{minutes} min' if minutes else 'no training'}"
             parts.append(table(group, first=first, digits={"steps": ",.0f", "kNN": 3, "linear probe": 3}))
-    return "\n\n".join(parts)
+    return "\n\n".join(parts) or "No records yet."
 
 
 if __name__ == "__main__":
     frame(
-        "quality", __doc__.splitlines()[0], rows(), tables, minutes=7,
+        "quality", __doc__.splitlines()[0], ROWS, tables, minutes=7,
         quick=("shapes-0-raw pixels-0", "shapes-3-quick-0", f"shapes-3-{LIGHTLY}-0"),
         arguments=lambda parser: parser.add_argument("--pictures", help="an .npz file of natural pictures"),
     )  # fmt: skip

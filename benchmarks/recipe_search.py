@@ -196,16 +196,19 @@ def rows() -> dict:
     return {name(*row): partial(measure, *row) for row in wanted}
 
 
+ROWS = rows()
+
+
 def tables(records: list[dict]) -> str:
     digits = {"steps": ",.0f", "kNN": 3, "linear map": 3}
     groups: dict[str, list[dict]] = {}
     for record in records:
         groups.setdefault(f"{record['data']}, {record['minutes']} min", []).append(record)
-    return "\n\n".join(table(group, first=name, digits=digits) for name, group in groups.items())
+    return "\n\n".join(table(group, first=name, digits=digits) for name, group in groups.items()) or "No records yet."
 
 
 if __name__ == "__main__":
     frame(
-        "recipe_search", __doc__.split("\n")[0], rows(), tables, minutes=3, quick=("shapes-1-temperature 0.2",),
+        "recipe_search", __doc__.splitlines()[0], ROWS, tables, minutes=3, quick=("shapes-1-temperature 0.2",),
         arguments=lambda parser: parser.add_argument("--pictures", help="an .npz file of natural pictures"),
     )  # fmt: skip
