@@ -93,7 +93,7 @@ def lightly(data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]
 def measure(name: str, what: str, minutes: int, seed: int, options) -> dict:
     torch.set_num_threads(1)
     data = pictures(name, options.pictures, options.quick)
-    about = {"what": what, "data": name, "minutes": minutes, "seed": seed}
+    about = {"what": what, "data": name, "minutes": minutes, "seed": seed, "threads": 1}
     seconds = 2.0 if options.quick else MINUTE * minutes
     encoder, steps = lightly(data, seconds, seed) if what == LIGHTLY else learn(TRAINED[what], data, seconds, seed)
     return about | {"values": {"steps": steps, **exam(embed(encoder, data), data)}}
@@ -101,7 +101,7 @@ def measure(name: str, what: str, minutes: int, seed: int, options) -> dict:
 
 def baseline(name: str, what: str, seed: int, options) -> dict:
     data = pictures(name, options.pictures, options.quick)
-    about = {"what": what, "data": name, "minutes": 0, "seed": seed}
+    about = {"what": what, "data": name, "minutes": 0, "seed": seed, "threads": 1}
     if what == "random encoder":
         return about | {"values": exam(embed(recipes.method("simclr", data, seed=seed).encoder, data), data)}
     return about | {"values": exam(evaluation.baselines(data)[what], data)}

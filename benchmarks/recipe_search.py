@@ -184,7 +184,7 @@ def measure(name: str, what: str, minutes: int, options) -> dict:
     seconds = 3.0 if options.quick else MINUTE * minutes
     encoder, steps = train(CHANGES[what], parts[0], policy, seconds)
     values = {"steps": steps, **judge(encoder, *parts)}
-    return {"what": what, "data": name, "minutes": minutes, "values": values}
+    return {"what": what, "data": name, "minutes": minutes, "threads": 1, "values": values}
 
 
 def rows() -> dict:

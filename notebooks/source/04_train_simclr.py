@@ -69,7 +69,7 @@ plots.views_grid(images[index][:4], [view[:4] for view in batch.views])
 # made from the same picture?
 #
 # **Predict before you run.** The network has not learned anything yet. If it sent all pictures to the same point, the
-# loss would be ln(2N - 1), where N = 128 is the number of pictures. Will the loss be below this value, near it (within 10 %),
+# loss would be ln(2N - 1), where N = 128 is the number of pictures. Will the loss be below this value, near it (within a tenth),
 # or above? The card keeps the answer back until you have recorded yours. Afterwards it asks you for one sentence: why?
 
 # %%

@@ -36,6 +36,7 @@ def find(exercise: str) -> Exercise:
 
     Raises ValueError if there is no such exercise.
     """
+    exercise = exercise.zfill(3)  # "3a" is "03a"
     if exercise not in IDS:
         raise unknown("exercise", exercise, IDS)
     return import_module(f"sslkit.exercises.{NOTEBOOKS[exercise[:2]]}").EXERCISES["ab".index(exercise[2])]

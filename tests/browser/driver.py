@@ -96,9 +96,14 @@ class Tab:
 
     def __init__(self, page):
         self.page, self.errors, self.outside = page, [], []
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("console", self._read)
         page.on("pageerror", self._fail)
         page.on("request", lambda request: self._note(request.url))
+
+    def _read(self, message) -> None:
+        # JupyterLab asks a kernel about its debugger, also one that is just being restarted.
+        if message.type == "error" and not message.text.startswith("Could not restore the debugger state"):
+            self.errors.append(message.text)
 
     def _fail(self, error) -> None:
         if "/static/notebook/notebook_core" not in (error.stack or ""):  # Notebook 7.6 has one of its own when it opens
