@@ -16,6 +16,8 @@ PYTEST := $(PY) -m pytest -q
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 600
 # Two files at a time: most tests keep one core busy.
 TWO := -n 2 --dist loadfile
+# Slow tests that need both cores for themselves.
+ALONE := retrains or scikit or predictions
 
 .PHONY: help run lab test test-slow bench notebooks lint format clean
 .DEFAULT_GOAL := help
@@ -40,8 +42,8 @@ test: $(VENV)/.installed-test  ## unit tests, notebooks, documentation (at most 
 	CI=true OMP_NUM_THREADS=1 $(PYTEST) $(TWO) $(NBVAL) notebooks
 
 test-slow: $(VENV)/.installed-test  ## methods learn, wheel, every notebook retrained from nothing (at most 35 minutes)
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m slow -k "not retrains and not scikit" tests
-	$(PYTEST) -m slow -k "retrains or scikit" tests
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m slow -k "not ($(ALONE))" tests
+	$(PYTEST) -m slow -k "$(ALONE)" tests
 
 bench: $(VENV)/.installed-bench  ## measure speed and memory beside other libraries (half an hour; QUICK=1: 3 minutes)
 	@$(PY) benchmarks/all.py $(if $(QUICK),--quick) $(if $(AGAIN),--again)
