@@ -156,7 +156,7 @@ def test_the_doctor_runs():
 
 @pytest.mark.slow
 def test_predictions_hold_here(tmp_path, monkeypatch):
-    """Within a factor of two: the goal of 30 % is for a quiet machine. One that changes its mind gets a second chance."""
+    """Within a factor of three: the goal of 30 % is for a quiet machine. One that changes its mind gets a second chance."""
     monkeypatch.setenv("SSLKIT_CACHE", str(tmp_path))  # no map is known already
     data = sslkit.datasets.load("shapes")
     for attempt in range(2):
@@ -168,7 +168,7 @@ def test_predictions_hold_here(tmp_path, monkeypatch):
         run.evaluate()
         evaluated = time.perf_counter() - start - trained
         real, found = (trained, evaluated), (said["training"], said["evaluation"])
-        if all(1 / 2 < a / b < 2 for a, b in zip(real, found)):
+        if all(1 / 3 < a / b < 3 for a, b in zip(real, found)):
             return
     pytest.fail(f"training and evaluation took {real}, predicted were {found}")
 
