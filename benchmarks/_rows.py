@@ -179,6 +179,11 @@ def table(records: list[dict], *, first: str = "", digits: dict[str, int | str] 
     return "\n".join([*lines, "", how * bool(trained) + where(records)])
 
 
+def ways(records: list[dict]) -> list[dict]:
+    """The records of `table` that are inside of others: one for each of several ways to do the same."""
+    return [{**way, "machine": record["machine"]} for record in records for way in record["ways"]]
+
+
 def _cell(values: list[float], digits: int | str) -> str:
     if not values:
         return "–"

@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 import torch
 from _measure import Watch, anonymous_memory, fair, in_a_fresh_process
-from _rows import frame, table
+from _rows import frame, table, ways
 
 from sslkit import datasets, methods, nets, train
 
@@ -84,8 +84,7 @@ ROWS = {"growth": measure}
 
 def tables(records: list[dict]) -> str:
     digits = {"ms per step": ".1f", "MiB after half of the steps": ".0f", "MiB at the end": ".0f"}
-    flat = [{**way, "machine": record["machine"]} for record in records for way in record["ways"]]
-    return table(flat, first="pictures", digits=digits)
+    return table(ways(records), first="pictures", digits=digits)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 from _measure import in_turn
-from _rows import ROOT, frame, table
+from _rows import ROOT, frame, table, ways
 
 MINUTES = 1.5  # a row
 PEER = "import torch"
@@ -45,8 +45,7 @@ ROWS = {"imports": measure}
 
 
 def tables(records: list[dict]) -> str:
-    flat = [{**way, "machine": record["machine"]} for record in records for way in record["ways"]]
-    return table(flat, digits={"seconds": ".2f", "CPU seconds": ".2f", "times `import torch`": ".2f"})
+    return table(ways(records), digits={"seconds": ".2f", "CPU seconds": ".2f", "times `import torch`": ".2f"})
 
 
 if __name__ == "__main__":

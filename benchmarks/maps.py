@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import torch
 from _measure import Watch, in_turn
-from _rows import frame, table
+from _rows import frame, table, ways
 
 import sslkit
 from sslkit import maps, recipes
@@ -106,8 +106,7 @@ ROWS = {"pca": pca, "tsne": tsne, "aligned": aligned}
 
 def tables(records: list[dict]) -> str:
     digits = {"seconds": ".1f", "CPU seconds": ".1f", "trustworthiness": ".3f"}
-    flat = [{**way, "machine": record["machine"]} for record in records for way in record["ways"]]
-    return table(flat, first="map", digits=digits)
+    return table(ways(records), first="map", digits=digits)
 
 
 if __name__ == "__main__":

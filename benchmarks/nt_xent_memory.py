@@ -18,7 +18,7 @@ from statistics import median
 import torch
 import torch.nn.functional as F
 from _measure import Watch, fair, in_a_fresh_process, peak_memory
-from _rows import frame, table
+from _rows import frame, table, ways
 
 from sslkit import device, losses, seeds
 
@@ -134,8 +134,7 @@ ROWS = {str(n): lambda options, n=n: measure(n, options) for n in SIZES}
 
 def tables(records: list[dict]) -> str:
     digits = {"seconds": ".3f", "MiB": ",.0f", "error of the value": ".0e", "error of the gradient": ".0e"}
-    flat = [{**way, "machine": record["machine"]} for record in records for way in record["ways"]]
-    return table(flat, first="embeddings", digits=digits)
+    return table(ways(records), first="embeddings", digits=digits)
 
 
 if __name__ == "__main__":

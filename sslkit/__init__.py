@@ -15,8 +15,8 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _MODULES = (
-    "augment", "checkpoint", "datasets", "device", "distributed", "evaluation", "exercises", "fine_tune", "losses", "maps",
-    "methods", "nets", "plots", "progress", "recipes", "schedules", "seeds", "train", "widgets",
+    "augment", "checkpoint", "datasets", "device", "distributed", "doctor", "evaluation", "exercises", "fine_tune", "losses",
+    "maps", "methods", "nets", "plots", "progress", "race", "recipes", "schedules", "seeds", "train", "widgets",
 )  # fmt: skip
 _NAMES = {"pretrain": "run", "load": "run", "Run": "run", "TrainConfig": "train", "Embedding": "estimator"}
 

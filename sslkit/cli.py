@@ -47,10 +47,9 @@ def quickstart(options: argparse.Namespace) -> None:
     if MANY > len(data.train) >= FEW:
         few["batch_size"] = len(data.train) // 2
         print(f"With {len(data.train)} training pictures, every batch has {few['batch_size']}.", flush=True)
-    from sslkit import doctor
-
     method, usual = sslkit.recipes.recipe(options.method, data, seed=options.seed)
-    print(doctor.sentence(doctor.quickstart(method, data, minutes=options.minutes, **usual | few)), flush=True)
+    expected = sslkit.doctor.quickstart(method, data, minutes=options.minutes, **usual | few)
+    print(sslkit.doctor.sentence(expected), flush=True)
     run = sslkit.pretrain(options.method, data, minutes=options.minutes, seed=options.seed, **few)
     if run.history.step < run.config.steps:
         raise KeyboardInterrupt
@@ -88,11 +87,10 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
     many = f", {world} processes" if world > 1 else ""
     say(f"Learning without labels: {options.method}, {options.batch_size} a batch, seed {options.seed}{many}.")
     if world == 1 and (options.steps or 0) >= LONG and not sslkit.checkpoint.exists(out):
-        from sslkit import doctor
-
         method, usual = sslkit.recipes.recipe(options.method, data)
-        seconds = doctor.training(method, data, options.steps, batch_size=options.batch_size, **usual)
-        say(f"About {doctor.duration(seconds)} for {options.steps:,} steps, if the machine stays as busy as it is now.")
+        seconds = sslkit.doctor.training(method, data, options.steps, batch_size=options.batch_size, **usual)
+        long = sslkit.doctor.duration(seconds)
+        say(f"About {long} for {options.steps:,} steps, if the machine stays as busy as it is now.")
     board = sslkit.progress.TensorBoard(out) if options.tensorboard else lambda row: None
 
     def watch(row: dict) -> None:
@@ -118,16 +116,14 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
 
 def race(options: argparse.Namespace) -> None:
     """Every method, one encoder, the same minutes, the same exam: one record per row, so it can stop and go on."""
-    from sslkit import doctor
-    from sslkit import race as racing
-
+    racing = sslkit.race
     what = {
         "methods": options.methods or racing.ENTRANTS, "data": options.data or tuple(racing.MINUTES),
         "seeds": range(options.seeds), "minutes": options.minutes, "steps": options.steps,
     }  # fmt: skip
     rows = racing.race(options.out, **what)
     if todo := racing.missing(options.out, **what):
-        print(f"{len(todo)} rows to do, about {doctor.duration(doctor.race(todo))}.", flush=True)
+        print(f"{len(todo)} rows to do, about {sslkit.doctor.duration(sslkit.doctor.race(todo))}.", flush=True)
     for row in rows:
         score = row["columns"].get("this encoder", {}).get("linear probe")
         found = row.get("diverged") or (f"linear probe {score['value']:.3f}, " if score else "")
@@ -140,10 +136,8 @@ def race(options: argparse.Namespace) -> None:
 
 def examine(options: argparse.Namespace) -> None:
     """Measure this machine, and say how long things will take on it."""
-    from sslkit import doctor
-
     print("Measuring this machine ...", flush=True)
-    print(doctor.text(doctor.examine()))
+    print(sslkit.doctor.text(sslkit.doctor.examine()))
 
 
 def lab(options: argparse.Namespace) -> int:

@@ -40,7 +40,7 @@ def choose(*, device: str = "auto", precision: str = "auto", channels_last: bool
 
     That is a rule and not a measurement, because numbers depend on format and layout in their last digits: the same seed
     gives the same run, also on a busy machine. bfloat16 where the device multiplies it in hardware (elsewhere it is
-    emulated, and slower); channels last on CPUs and NVIDIA GPUs, where convolutions are faster so (RESULTS.md).
+    emulated, and slower); channels last on CPUs and NVIDIA GPUs. `sslkit doctor` measures whether that is right here.
     """
     device = best_device() if device == "auto" else str(device)
     if precision != "auto" and precision not in DTYPES:

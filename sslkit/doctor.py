@@ -125,12 +125,15 @@ def costs() -> dict:
     return json.loads(files("sslkit").joinpath("_costs.json").read_text())
 
 
-def after_training(encoder: nets.Encoder, data: Images) -> dict[str, float]:
-    """Seconds of what follows a quickstart's training, from three probes, {} for data whose ratios nobody has measured."""
+def after_training(encode: float, data: Images) -> dict[str, float]:
+    """Seconds of what follows a quickstart's training, {} for data whose ratios nobody has measured.
+
+    encode: what `encode_seconds` says.
+    """
     ratios = costs()["after"].get(data.name)
     if ratios is None:
         return {}
-    evaluating = 2 * encode_seconds(encoder, data) + ratios["evaluation"] * algebra_probe()  # this encoder, untrained
+    evaluating = 2 * encode + ratios["evaluation"] * algebra_probe()  # this encoder, untrained
     return {"evaluation": evaluating, "report": ratios["report"] * map_probe()}
 
 
@@ -145,9 +148,10 @@ def quickstart(
     config = train.TrainConfig(steps=1, **settings)
     if step is None:
         step = train.step_seconds(copy.deepcopy(method), data, train.resolve(config), warm=1, steps=3)
-    found = after_training(method.encoder, data)
+    encode = encode_seconds(method.encoder, data)
+    found = after_training(encode, data)
     pictures = 2 * min(config.probe, len(data.val)) + min(2 * config.probe, len(data.train))
-    looks = (config.marks + 1) * pictures * encode_seconds(method.encoder, data) / (len(data) + len(data.test))
+    looks = (config.marks + 1) * pictures * encode / (len(data) + len(data.test))
     steps = max(train.FEWEST, int((60 * minutes - looks) / step))
     trial = (train.WARM + 20) * step  # of `train.steps_for`
     found |= {"steps": steps, "training": trial + looks + steps * step}

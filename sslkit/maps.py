@@ -103,11 +103,14 @@ def remembered(make: Callable[..., Tensor], x: Tensor, **options) -> Tensor:
     return _MADE[key].clone()
 
 
-def neighbours(x: Tensor, *, k: int = 10, chunk: int = 1024) -> Tensor:
-    """The k nearest other points of each point, nearest first, exactly: `(N, D) -> (N, k)` int64. Needs k < N."""
+def neighbours(x: Tensor, *, k: int = 10, of: Tensor | None = None, chunk: int = 1024) -> Tensor:
+    """The k nearest other points of each point, nearest first, exactly: `(N, D) -> (N, k)` int64. Needs k < N.
+
+    of: the numbers (M,) of the points that are asked for, `-> (M, k)`; by default all.
+    """
     x = _points("x", x)
     _need(1 <= k < len(x), f"k is {k}, but {len(x)} points have 1 to {len(x) - 1} neighbours each.")
-    return torch.cat([d.topk(k, largest=False).indices for d in _distances(x, chunk)])
+    return torch.cat([d.topk(k, largest=False).indices for d in _distances(x, chunk, of)])
 
 
 def neighbour_recall(x: Tensor, y: Tensor, *, k: int = 10, chunk: int = 1024) -> float:
@@ -160,13 +163,11 @@ def _principal(x: Tensor) -> tuple[Tensor, Tensor]:
     return squares.flip(0).clamp(min=0), (axes * largest.sign()).flip(0)
 
 
-def _distances(x: Tensor, chunk: int):
-    """The matrix of distances in blocks of rows (chunk, N); no point is its own neighbour."""
+def _distances(x: Tensor, chunk: int, of: Tensor | None = None):
+    """Distances to all points, of all or of these, in blocks of rows (chunk, N); no point is its own neighbour."""
     x = x - x.mean(0)  # distances stay, rounding errors shrink
-    for start, rows in zip(range(0, len(x), chunk), x.split(chunk)):
-        d = torch.cdist(rows, x)
-        d[:, start:].fill_diagonal_(torch.inf)
-        yield d
+    for rows in (torch.arange(len(x)) if of is None else of).split(chunk):
+        yield torch.cdist(x[rows], x).scatter_(1, rows[:, None], torch.inf)
 
 
 def _points(name: str, x: Tensor) -> Tensor:

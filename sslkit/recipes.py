@@ -63,7 +63,8 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
     of the training split. options: the method's own, such as temperature=0.1.
     Raises ValueError for an unknown name, TypeError for an option that the method does not have.
     """
-    check_name(name)
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = encoder or ENCODERS.get(name, nets.small_resnet)(_channels(data))
@@ -93,9 +94,9 @@ def recipe(name: str, data: Images, *, seed: int = 0, **options) -> tuple[Method
 
     Raises ValueError for an unknown name, TypeError for an option that the method does not have.
     """
+    check_name(name)
     if name in RECIPES:
         return RECIPES[name](data, seed=seed, **options)
-    check_name(name)
     return method(name, data, seed=seed, **options), {}
 
 

@@ -112,7 +112,7 @@ def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
     """Some test pictures and their nearest others by cosine, and whether they have the same label."""
     test, x = run.data.test, torch.nn.functional.normalize(run.features["this encoder"]["test"], dim=1)
     chosen = torch.randperm(len(test), generator=seeds.generator("neighbours"))[:queries]
-    near = maps.neighbours(x, k=min(k, len(test) - 1))[chosen]  # (Q, k): of unit vectors, so by cosine
+    near = maps.neighbours(x, k=min(k, len(test) - 1), of=chosen)  # (Q, k): of unit vectors, so by cosine
     hits = None if test.labels is None else test.labels[near] == test.labels[chosen, None]
     return test.images[chosen], test.images[near], hits
 

@@ -48,13 +48,7 @@ def pretrain(
     if minutes is not None and steps is not None:
         raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
     data = datasets.load(data) if isinstance(data, str) else data
-    config_names = {f.name for f in fields(TrainConfig)}
-    settings = {name: options.pop(name) for name in list(options) if name in config_names}
-    if isinstance(method, str):
-        method, usual = recipes.recipe(method, data, seed=seed, **options)
-        settings = usual | settings
-    elif options:
-        raise TypeError(f"Unknown options {', '.join(options)}: a Method that you built has its options already.")
+    method, settings = settled(method, data, seed, options)
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most
 
     stored = checkpoint.read(resume)["config"] if resume is not None and checkpoint.exists(resume) else None
@@ -71,6 +65,22 @@ def pretrain(
         history = fit(method, data, config, folder=resume, watch=bar.and_then(watch), stop=stop)
     method.to("cpu", memory_format=torch.contiguous_format).eval()
     return Run(method.encoder, method=method, data=data, config=config, history=history, untrained=untrained)
+
+
+def settled(method: str | Method, data: Images, seed: int, options: dict) -> tuple[Method, dict]:
+    """A method by name or as it is, and the settings of `TrainConfig` among the options; a recipe brings some of its own.
+
+    Raises TypeError for options that neither knows.
+    """
+    names = {field.name for field in fields(TrainConfig)}
+    settings = {name: value for name, value in options.items() if name in names}
+    others = {name: value for name, value in options.items() if name not in names}
+    if isinstance(method, str):
+        method, usual = recipes.recipe(method, data, seed=seed, **others)
+        return method, usual | settings
+    if others:
+        raise TypeError(f"Unknown options {', '.join(others)}: a Method that you built has its options already.")
+    return method, settings
 
 
 def load(path: str | Path, data: Images | None = None) -> Run:

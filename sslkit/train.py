@@ -60,7 +60,8 @@ class TrainConfig:
             raise ValueError(f"lr is {self.lr!r}; the learning rate must be above 0 (0.003 is a good start).")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is {self.warmup!r}; it is a share of the steps, at least 0 and below 1.")
-        if not self.resolutions or not all(0 < share <= 1 for share in self.resolutions):
+        shares = self.resolutions if isinstance(self.resolutions, tuple | list) else ()
+        if not shares or not all(isinstance(share, int | float) and 0 < share <= 1 for share in shares):
             raise ValueError(
                 f"resolutions is {self.resolutions!r}; give shares above 0 and up to 1, such as (0.5, 1.0)."
             )
@@ -138,6 +139,10 @@ def fit(
             generator = seeds.generator(config.seed, "views", step, distributed.world()[0])
             batch = method.collect(images, index, labels, generator)
             share = config.resolutions[int(progress * len(config.resolutions))]
+            if share != 1 and batch.clean is not None:
+                raise ValueError(
+                    f"resolutions is {config.resolutions}, but this method paints whole pictures: leave it out."
+                )
             batch.views = [compute.layout(augment.shrink(view, share)) for view in batch.views]
 
             lr = config.lr * warmup_cosine(step, steps=config.steps, warmup=round(config.warmup * config.steps))

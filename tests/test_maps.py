@@ -132,6 +132,8 @@ def brute_force_neighbours(x, k):
 def test_neighbours_equal_brute_force_in_any_chunk(chunk):
     x = cloud(64)
     assert np.array_equal(maps.neighbours(x, k=5, chunk=chunk), brute_force_neighbours(x.numpy(), 5))
+    some = torch.tensor([63, 0, 7, 8])
+    assert np.array_equal(maps.neighbours(x, k=5, of=some, chunk=chunk), brute_force_neighbours(x.numpy(), 5)[some])
 
 
 def test_no_point_is_its_own_neighbour_even_among_equals():

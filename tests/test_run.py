@@ -191,6 +191,8 @@ def test_a_recipe_brings_its_encoder_and_its_training(tiny_shapes):
     assert run.encoder.dim == 32 + 64 + 128
     assert run.config.resolutions == (0.5, 0.75, 1.0)
     assert run.method.spec["temperature"] == 0.2
+    with pytest.raises(ValueError, match="Unknown method 'quick'"):  # more than a method
+        sslkit.recipes.method("quick", tiny_shapes)
     whole = sslkit.pretrain("quick", tiny_shapes, resolutions=(1.0,), temperature=0.4, **QUICK)
     assert (whole.config.resolutions, whole.method.spec["temperature"]) == ((1.0,), 0.4)
 

@@ -250,10 +250,16 @@ def test_work_goes_with_the_pixels_of_the_views():
     assert replace(CONFIG, steps=8).work(2) == 0.25
 
 
-@pytest.mark.parametrize("resolutions", [(), (0.0, 1.0), (1.5,)])
+@pytest.mark.parametrize("resolutions", [(), (0.0, 1.0), (1.5,), 0.5, ("half",)])
 def test_resolutions_out_of_range(resolutions):
     with pytest.raises(ValueError, match=r"resolutions is .* above 0 and up to 1"):
         replace(CONFIG, resolutions=resolutions)
+
+
+def test_who_paints_pictures_has_one_resolution(tiny_shapes):
+    painter = recipes.method("autoencoder", tiny_shapes)
+    with pytest.raises(ValueError, match=r"resolutions is \(0\.5, 1\.0\), but this method paints whole pictures"):
+        train.fit(painter, tiny_shapes, replace(CONFIG, resolutions=(0.5, 1.0), marks=0))
 
 
 def test_a_checkpoint_from_before_a_setting_existed_goes_on(simclr, tiny_shapes, tmp_path):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import tempfile
 import threading
-from dataclasses import fields
 from pathlib import Path
 
-from sslkit import checkpoint, datasets, plots, recipes
+from sslkit import checkpoint, datasets, plots
 from sslkit.datasets import Images
 from sslkit.methods import Method
-from sslkit.run import pretrain
+from sslkit.run import pretrain, settled
 from sslkit.train import TrainConfig
 from sslkit.widgets._glance import glance
 from sslkit.widgets._job import Job
@@ -51,14 +50,9 @@ class Dashboard(WorkingLab):
         **options,
     ):
         super().__init__(theme=theme)
-        names = {field.name for field in fields(TrainConfig)}
-        self._settings = {name: options.pop(name) for name in list(options) if name in names}
-        self.config = TrainConfig(steps=steps, seed=seed, **self._settings)
         self.data = datasets.load(data) if isinstance(data, str) else data
-        if isinstance(method, str):
-            method = recipes.method(method, self.data, seed=seed, **options)
-        elif options:
-            raise TypeError(f"Unknown options {', '.join(options)}: a Method that you built has its options already.")
+        method, self._settings = settled(method, self.data, seed, options)
+        self.config = TrainConfig(steps=steps, seed=seed, **self._settings)
         self._untouched, self.method = method, method  # every start begins with a copy
         self.references = method.reference_values(self.config.batch_size)
         self._given, self._temporary = folder, None
@@ -106,8 +100,9 @@ class Dashboard(WorkingLab):
     @property
     def state(self) -> dict:
         """Phase, step, the latest numbers, and the seconds that are left at the present speed; plain types."""
-        step, speed = self._value("step") or 0, self._value("images_per_second")
-        left = (self.config.steps - step) * self.config.batch_size / speed if speed else None
+        step = self._value("step") or 0
+        done = self.config.work(step)
+        left = self._value("seconds") * (1 - done) / done if done else None
         latest = {key: self._value(key) for key in (*PANELS.values(), "images_per_second")}
         where = {"phase": self.phase, "step": step, "steps": self.config.steps}
         return where | latest | {"seconds_left": left, "error": self._job.error}

@@ -105,8 +105,9 @@ class HonestyPanel(WorkingLab):
     @property
     def neighbours(self) -> dict[str, list[int]]:
         """The k nearest neighbours of the chosen point: "true" ones in the features, and "seen" ones on the map."""
-        of = lambda points: maps.neighbours(points, k=self.k)[self.point].tolist()
-        return {"true": of(self.x), "seen": of(self.map())}
+        of = torch.tensor([self.point])
+        true, seen = (maps.neighbours(points, k=self.k, of=of)[0].tolist() for points in (self.x, self.map()))
+        return {"true": true, "seen": seen}
 
     @property
     def state(self) -> dict:

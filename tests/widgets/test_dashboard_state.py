@@ -38,6 +38,16 @@ def stopped(board, step):
     return board
 
 
+def test_a_recipe_brings_its_settings(tiny_shapes):
+    board = small(tiny_shapes, "quick")
+    assert board.config.resolutions == (0.5, 0.75, 1.0)
+    board.start().wait(60)
+    assert board.phase == "finished"
+    assert board.run.config.resolutions == (0.5, 0.75, 1.0)
+    with pytest.raises(TypeError, match="Unknown options nonsense"):
+        widgets.Dashboard(board.method, tiny_shapes, nonsense=1)
+
+
 def test_stop_and_resume_give_the_weights_of_a_run_that_was_never_stopped(tiny_shapes):
     board = stopped(small(tiny_shapes), 5)
     assert board.phase == "stopped"
