@@ -139,10 +139,6 @@ def fit(
             generator = seeds.generator(config.seed, "views", step, distributed.world()[0])
             batch = method.collect(images, index, labels, generator)
             share = config.resolutions[int(progress * len(config.resolutions))]
-            if share != 1 and batch.clean is not None:
-                raise ValueError(
-                    f"resolutions is {config.resolutions}, but this method paints whole pictures: leave it out."
-                )
             batch.views = [compute.layout(augment.shrink(view, share)) for view in batch.views]
 
             lr = config.lr * warmup_cosine(step, steps=config.steps, warmup=round(config.warmup * config.steps))

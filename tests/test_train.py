@@ -256,12 +256,6 @@ def test_resolutions_out_of_range(resolutions):
         replace(CONFIG, resolutions=resolutions)
 
 
-def test_who_paints_pictures_has_one_resolution(tiny_shapes):
-    painter = recipes.method("autoencoder", tiny_shapes)
-    with pytest.raises(ValueError, match=r"resolutions is \(0\.5, 1\.0\), but this method paints whole pictures"):
-        train.fit(painter, tiny_shapes, replace(CONFIG, resolutions=(0.5, 1.0), marks=0))
-
-
 def test_a_checkpoint_from_before_a_setting_existed_goes_on(simclr, tiny_shapes, tmp_path):
     train.fit(simclr, tiny_shapes, replace(CONFIG, steps=2, marks=0), folder=tmp_path)
     state = checkpoint.read(tmp_path)
