@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import torch
 
 from sslkit.errors import unknown
 
+# scikit-learn limits the threads of BLAS for the whole process while it works, and gives them back afterwards, also to
+# another thread that is in the middle of it: then OpenBLAS warns that it may hang. So one of our threads at a time.
+SCIKIT_LEARN = threading.Lock()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 

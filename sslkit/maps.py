@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslkit import checkpoint
+from sslkit import checkpoint, device
 from sslkit.datasets._cache import cache_folder
 
 _MADE: dict[str, Tensor] = {}  # maps made by this process, by their content
@@ -56,7 +56,9 @@ def tsne(x: Tensor, *, perplexity: float = 30.0, seed: int = 0, init: str | Tens
         start = pca(x).numpy()
         start = start / start[:, 0].std() * 1e-4  # so small that points attract before they repel
     engine = TSNE(perplexity=perplexity, init=start, random_state=seed, max_iter=steps, early_exaggeration=exaggeration)
-    return torch.from_numpy(engine.fit_transform(pca(x, dim=min(50, *x.shape)).numpy())).float()
+    reduced = pca(x, dim=min(50, *x.shape)).numpy()
+    with device.SCIKIT_LEARN:
+        return torch.from_numpy(engine.fit_transform(reduced)).float()
 
 
 def aligned(snapshots: Tensor, *, method: str = "pca", perplexity: float = 30.0) -> Tensor:

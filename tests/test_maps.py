@@ -1,5 +1,7 @@
 """Maps: against scikit-learn, against brute force, and where the answer is known."""
 
+import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -7,10 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 
-from sslkit import maps
+from sslkit import evaluation, maps
 
 
 def cloud(n=120, d=8, seed=0):
@@ -59,6 +63,32 @@ def test_tsne_keeps_neighbours_together():
     assert m.shape == (90, 2)
     assert m.dtype == torch.float32
     assert (y[maps.neighbours(m, k=5)] == y[:, None]).float().mean() > 0.95
+
+
+def test_one_thread_at_a_time_works_with_scikit_learn(monkeypatch):
+    """t-SNE beside k-means in two threads: each changes the number of BLAS threads under the other."""
+    inside, most = [], []
+
+    def slow(fit):
+        def watched(self, *data):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.3)
+            inside.pop()
+            return fit(self, *data)
+
+        return watched
+
+    monkeypatch.setattr(TSNE, "fit_transform", slow(TSNE.fit_transform))
+    monkeypatch.setattr(KMeans, "fit_predict", slow(KMeans.fit_predict))
+    x = cloud(80)
+    works = [lambda: maps.tsne(x, perplexity=8), lambda: evaluation.k_means(x.float(), 3)]
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1]
 
 
 def test_only_a_random_start_depends_on_the_seed():

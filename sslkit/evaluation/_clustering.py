@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sslkit import device
 from sslkit.evaluation._score import check
 
 
@@ -32,7 +33,8 @@ def k_means(x: Tensor, clusters: int, *, seed: int = 0) -> Tensor:
     """The cluster of each row by k-means on the directions of the features: (N, D) -> (N,), from 0 to clusters - 1."""
     from sklearn.cluster import KMeans
 
-    with warnings.catch_warnings():  # a collapsed encoder has fewer points than clusters: the numbers will say so
+    # A collapsed encoder has fewer points than clusters: the numbers will say so.
+    with device.SCIKIT_LEARN, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         engine = KMeans(clusters, n_init=4, random_state=seed)
         return torch.from_numpy(engine.fit_predict(F.normalize(x, dim=1).numpy())).long()
