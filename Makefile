@@ -17,7 +17,7 @@ NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 600
 # Two files at a time: most tests keep one core busy.
 TWO := -n 2 --dist loadfile
 # Slow tests that need both cores for themselves.
-ALONE := retrains or scikit or predictions
+ALONE := trained_again or scikit or predictions
 
 .PHONY: help run lab test test-slow bench notebooks lint format clean
 .DEFAULT_GOAL := help

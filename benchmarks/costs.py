@@ -5,7 +5,7 @@
     python benchmarks/costs.py after:shapes    # evaluation and report of a data set
     python benchmarks/costs.py --quick         # few steps, few pictures, no record: only to see that it runs
 
-A method stands beside plain SimCLR at a batch of 128, a few steps in turn, in one process: medians are divided. The
+A method stands beside plain SimCLR, the usual batch of 256, a few steps in turn, in one process: medians are divided. The
 evaluation stands beside a small linear probe, the report beside a small t-SNE, both in seconds of the processor and with one
 thread, so that a busy machine gives the same ratio. The records are part of the package: sslkit/_costs.json.
 """
@@ -24,8 +24,7 @@ from statistics import median
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch reads it
 
 import sslkit
-from sslkit import checkpoint, datasets, doctor, evaluation, recipes, train
-from sslkit.race import machine
+from sslkit import checkpoint, datasets, doctor, evaluation, race, train
 
 FILE = Path(sslkit.__file__).parent / "_costs.json"
 DATA = ("shapes", "emoji", "fashion", "digits")
@@ -33,8 +32,8 @@ DATA = ("shapes", "emoji", "fashion", "digits")
 
 def method_cost(name: str, data: datasets.Images, rounds: int) -> float:
     """Seconds of a step of this method / of plain SimCLR. The two take turns."""
-    both = [recipes.method(which, data, seed=0) for which in ("simclr", name)]
-    config = train.resolve(train.TrainConfig(steps=2, batch_size=128, marks=0))
+    both = [race.entrant(which, data, seed=0) for which in ("simclr", name)]
+    config = train.resolve(train.TrainConfig(steps=2, marks=0))
     taken: tuple[list, list] = ([], [])
     for _ in range(rounds):
         for method, seconds in zip(both, taken):
@@ -70,7 +69,7 @@ def main() -> None:
     parser.add_argument("rows", nargs="*")
     options = parser.parse_args()
     found = json.loads(FILE.read_text()) if FILE.exists() else {"methods": {"simclr": 1.0}, "after": {}}
-    known = [*recipes.METHODS, *(f"after:{name}" for name in DATA)]
+    known = [*race.ENTRANTS, *(f"after:{name}" for name in DATA)]
     if unknown := set(options.rows) - set(known):
         parser.error(f"there is no row {', '.join(sorted(unknown))}; the rows are {', '.join(known)}")
     for row in options.rows or (["vicreg"] if options.quick else known):
@@ -79,12 +78,12 @@ def main() -> None:
             continue
         start = time.perf_counter()
         if kind == "methods":
-            found[kind][name] = round(method_cost(name, datasets.shapes(1024), 1 if options.quick else 2), 3)
+            found[kind][name] = round(method_cost(name, datasets.shapes(1024), 1 if options.quick else 5), 3)
         else:
             found[kind][name] = {what: round(v, 2) for what, v in after_costs(datasets.load(name)).items()}
         print(f"{row}: {found[kind][name]}, {time.perf_counter() - start:.0f} s", flush=True)
         if not options.quick:
-            found["machine"] = machine()
+            found["machine"] = race.machine()
             text = json.dumps(found, indent=1).encode()
             checkpoint.write_file(FILE, lambda file, text=text: file.write(text))
 

@@ -36,9 +36,12 @@ SLOWER = 1.2  # what is slower by less is not worth a word
 # ---- probes: each returns a number of this machine, in about a second
 
 
-def speed(*, steps: int = 6) -> float:
-    """Steps per second of plain SimCLR in the default recipe (batches of 256, two views each) on this machine, now."""
-    data = datasets.shapes(512)
+def speed(data: Images | None = None, *, steps: int = 6) -> float:
+    """Steps per second of plain SimCLR in the default recipe (batches of 256, two views each) on this machine, now.
+
+    data: pictures, 512 of `shapes` by default.
+    """
+    data = data or datasets.shapes(512)
     config = train.resolve(train.TrainConfig(steps=1))
     return 1 / train.step_seconds(recipes.method("simclr", data), data, config, warm=2, steps=steps)
 
@@ -168,13 +171,11 @@ def training(method: Method, data: Images, steps: int, **settings) -> float:
 
 def race(rows: Sequence[tuple]) -> float:
     """Seconds of the rows of `race.missing`: training, and the exam where its ratio is known."""
-    known, total = costs(), 0.0
-    rate = speed() if any("steps" in row[2] for row in rows) else 0.0
+    known, total, rate = costs(), 0.0, speed()
     exam = algebra_probe() if any(row[0] in known["after"] for row in rows) else 0.0
     for name, method, budget, *_ in rows:
         if method != "baselines":
-            ratio = known["methods"].get(method, 1.0)
-            total += budget["steps"] * ratio / rate if "steps" in budget else 60 * budget["minutes"]
+            total += budget["steps"] * known["methods"].get(method, 1.0) / rate
         total += exam * known["after"].get(name, {}).get("evaluation" if method == "baselines" else "exam", 0.0)
     return total
 

@@ -1,6 +1,9 @@
 """The race: every method, one encoder, the same minutes, several seeds, the same exam. Who learned most?
 
 One JSON record per row, so a race can be stopped at any time and goes on where it was. `tables` makes Markdown of them.
+
+A minute is a number of steps: those that plain SimCLR makes in it, divided by what a step of the method costs beside one of
+SimCLR (`doctor.costs`). So rows of a busy hour are as long as those of a quiet one, and several computers can share a race.
 """
 
 from __future__ import annotations
@@ -16,14 +19,16 @@ from pathlib import Path
 import torch
 
 import sslkit
-from sslkit import checkpoint, datasets, evaluation, nets, plots, recipes
+from sslkit import checkpoint, datasets, doctor, evaluation, nets, plots, recipes, train
 from sslkit.errors import unknown
+from sslkit.methods import Method
 from sslkit.run import pretrain
 
 MINUTES = {"shapes": 2.0, "emoji": 1.0, "fashion": 1.0}  # of training, per row
 SEEDS = (0, 1, 2)
 ON_VIT = "simclr on ViT"  # beside MAE, which needs a transformer: the same encoder, another method
 BASELINES = "baselines"
+SPEED = "speed.json"  # of SimCLR, in steps per second, when the race of this folder began
 ENTRANTS = (*recipes.METHODS, ON_VIT)
 ROWS = ("linear probe", "kNN", "10 labels per class", "RankMe")
 
@@ -39,16 +44,17 @@ def race(
 ) -> Iterable[dict]:
     """Run every row that has no record in `folder` yet, and yield the records as they are written.
 
-    minutes: per row; by default two on shapes, one on the others. steps: a count instead, the same for every method,
-    which is no fair budget but good for a quick look. Every method gets its first seed before any gets its second.
+    minutes: per row; by default two on shapes, one on the others. How fast SimCLR is on this machine is measured before
+    the first row, and kept in the folder. steps: a count instead, the same for every method, which is no fair budget but
+    good for a quick look. Every method gets its first seed before any gets its second.
     Raises ValueError for an unknown method or data set.
     """
     todo = missing(folder, methods=methods, data=data, seeds=seeds, minutes=minutes, steps=steps)
     for name in data:
         pictures = datasets.load(name)
         for method, budget, seed, file in ((m, b, s, f) for d, m, b, s, f in todo if d == name):
-            record = _row(method, pictures, budget, seed)
-            checkpoint.write_file(file, lambda out, record=record: out.write(json.dumps(record, indent=1).encode()))
+            record = row(method, pictures, budget, seed)
+            _write(file, record)
             yield record
 
 
@@ -61,16 +67,40 @@ def missing(
             raise unknown("method", method, ENTRANTS)
     folder, found = checkpoint.check_writable(folder), []
     for name in data:
-        budget = {"steps": steps} if steps else {"minutes": minutes or MINUTES.get(name, 1.0)}
-        for seed in seeds:
-            for method in (BASELINES, *methods):
-                file = folder / f"{name}-{method.replace(' ', '_')}-{seed}.json"
-                if not file.exists():
-                    found.append((name, method, budget, seed, file))
+        rows = [(method, seed) for seed in seeds for method in (BASELINES, *methods)]
+        for method, seed in rows:
+            if not (file := folder / f"{row_name(name, method, seed)}.json").exists():
+                fair = steps or fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
+                found.append((name, method, {"steps": fair}, seed, file))
     return found
 
 
-def _row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:
+def row_name(data: str, method: str, seed: int) -> str:
+    """What a row's record is called."""
+    return f"{data}-{method.replace(' ', '_')}-{seed}"
+
+
+def fair_steps(method: str, minutes: float, speed: float) -> int:
+    """How many steps of a method take as long as plain SimCLR's in so many minutes. speed: SimCLR's steps per second."""
+    return max(train.FEWEST, round(60 * minutes * speed / doctor.costs()["methods"].get(method, 1.0)))
+
+
+def _speed(folder: Path, data: str) -> float:
+    """SimCLR's steps per second on this data, as they were when the race of this folder began."""
+    file = folder / SPEED
+    known = json.loads(file.read_text()) if file.exists() else {}
+    if data not in known:
+        known[data] = doctor.speed(datasets.load(data))
+        _write(file, known)
+    return known[data]
+
+
+def _write(file: Path, record: dict) -> None:
+    checkpoint.write_file(file, lambda out: out.write(json.dumps(record, indent=1).encode()))
+
+
+def row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:
+    """Train one entrant and examine it: the record of one row. `budget`: {"steps": n}."""
     start = time.perf_counter()
     about = {"data": data.name, "method": method, "seed": seed, "machine": machine()}
     if method == BASELINES:
@@ -78,12 +108,8 @@ def _row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:
         sets = {"random encoder": evaluation.split_features(random, data)} | evaluation.baselines(data)
         table = evaluation.evaluate(sets, data)
         return about | {"columns": _columns(table), "seconds": time.perf_counter() - start}
-    options = {}
-    if method == ON_VIT:
-        method = "simclr"
-        options["encoder"] = recipes.encoder(data, seed=seed, make=nets.tiny_vit)
     try:
-        run = pretrain(method, data, **budget, seed=seed, progress=False, marks=2, **options)
+        run = pretrain(entrant(method, data, seed), data, **budget, seed=seed, progress=False, marks=2)
     except FloatingPointError as error:  # a method that diverges has a row too: it says so
         return about | {"columns": {}, "diverged": str(error), "seconds": time.perf_counter() - start}
     if run.history.step < run.config.steps:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
@@ -99,6 +125,13 @@ def _row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:
         "trained": trained,
         "seconds": time.perf_counter() - start,
     }
+
+
+def entrant(name: str, data: datasets.Images, seed: int) -> Method:
+    """The method of that name, of ENTRANTS, with its usual settings."""
+    if name == ON_VIT:
+        return recipes.method("simclr", data, seed=seed, encoder=recipes.encoder(data, seed=seed, make=nets.tiny_vit))
+    return recipes.method(name, data, seed=seed)
 
 
 def _columns(table: evaluation.Table) -> dict:
@@ -123,7 +156,7 @@ def machine() -> dict:
 
 def read(folder: str | Path) -> list[dict]:
     """All records of a race, in the order of their file names."""
-    return [json.loads(file.read_text()) for file in sorted(Path(folder).glob("*.json"))]
+    return [json.loads(file.read_text()) for file in sorted(Path(folder).glob("*.json")) if file.name != SPEED]
 
 
 def tables(records: Sequence[dict]) -> str:

@@ -21,6 +21,7 @@ LAYERS = [
 SAME_LAYER = {
     ("evaluation", "datasets"), ("train", "checkpoint"), ("maps", "checkpoint"), ("run", "recipes"), ("run", "progress"),
     ("fine_tune", "recipes"), ("run", "fine_tune"), ("__main__", "cli"), ("cli", "race"), ("cli", "doctor"),
+    ("race", "doctor"),
     ("report", "widgets"),
 }  # fmt: skip
 ALLOWED_IN_LAYER_0 = {("augment", "errors"), ("nets", "errors"), ("device", "errors"), ("losses", "errors")}

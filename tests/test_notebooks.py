@@ -106,11 +106,13 @@ def test_teacher_has_half_a_page(path):
 
 
 @pytest.mark.slow
-def test_every_notebook_retrains_from_nothing(tmp_path):
-    """The same cells without the shipped runs: what was loaded is trained here."""
+def test_what_is_shipped_can_be_trained_again(tmp_path):
+    """The notebooks that read a shipped run, without it. The others train all they show, in `make test` already."""
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    for path in NOTEBOOKS:
+    readers = [path for path in NOTEBOOKS if 'resume="runs/' in path.read_text().replace("\\", "")]
+    assert len(readers) >= 5
+    for path in readers:
         shutil.copy(path, folder)
     command = [
         sys.executable,

@@ -41,6 +41,19 @@ def test_a_record_says_how_it_was_made(tiny, tmp_path):
     assert {"linear probe", "kNN", "RankMe", "10 labels per class"} <= set(record["columns"]["this encoder"])
 
 
+def test_a_minute_is_a_number_of_steps(tiny, tmp_path, monkeypatch):
+    """What SimCLR's speed and the method's cost make of it, and the speed is that of the first day."""
+    monkeypatch.setattr(race.doctor, "costs", lambda: {"methods": {"simclr": 1.0, "vicreg": 1.5}})
+    monkeypatch.setattr(race.doctor, "speed", lambda data: 2.0)
+    options = {"methods": ["simclr", "vicreg"], "data": ["shapes"], "seeds": [0]}
+    steps = lambda **more: [row[2]["steps"] for row in race.missing(tmp_path, **options, **more)]
+    assert steps(minutes=0.5) == [60, 60, 40]
+    monkeypatch.setattr(race.doctor, "speed", lambda data: 7.0)
+    assert steps() == [240, 240, 160]
+    assert steps(steps=3) == [3, 3, 3]
+    assert race.read(tmp_path) == []
+
+
 def test_the_vision_transformer_runs_beside_mae(tiny, tmp_path):
     _, record = run(tmp_path, methods=[race.ON_VIT])
     assert record["method"] == race.ON_VIT

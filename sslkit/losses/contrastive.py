@@ -7,7 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from sslkit.losses._checks import (
     at_least_float32,
@@ -34,24 +34,49 @@ def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
 
     (B, D), (B, D) -> (), with B >= 2. ln(2B - 1) when all embeddings are equal (collapse); never below the bound of
     `nt_xent_references`, never above 2 / temperature + ln(2B - 1).
-    The matrix of cosines is never held as a whole when there are more than `DENSE` views: its rows are made a few at a time,
-    and made again for the gradient. The value is the same.
+    The matrix of cosines is never held as a whole when there are more than `DENSE` views: its rows are made a few at a
+    time, and the gradient with them. Value and gradient are the same; a gradient of the gradient is not there.
     Raises TypeError or ValueError for inputs that are not two floating (B, D) tensors, and for temperature <= 0.
     """
     z1, z2 = check_views(z1, z2, temperature=temperature)
     z = normalise(torch.cat([z1, z2]))  # (2B, D)
-    me = torch.arange(len(z), device=z.device)
-    partner = me.roll(len(z1))  # (2B,): B, ..., 2B - 1, 0, ..., B - 1
+    partner = torch.arange(len(z), device=z.device).roll(len(z1))  # (2B,): B, ..., 2B - 1, 0, ..., B - 1
+    if len(z) > DENSE:
+        return _ByRows.apply(z, partner, temperature)
+    logits = at_least_float32(z @ z.T) / temperature  # (2B, 2B)
+    return F.cross_entropy(logits.fill_diagonal_(-torch.inf), partner)
 
-    def loss(first: int, last: int) -> Tensor:
-        logits = at_least_float32(z[first:last] @ z.T) / temperature  # (rows, 2B)
-        itself = me[first:last, None] == me
-        return F.cross_entropy(logits.masked_fill(itself, -torch.inf), partner[first:last], reduction="sum") / len(z)
 
-    if len(z) <= DENSE:
-        return loss(0, len(z))
-    parts = [(first, first + ROWS) for first in range(0, len(z), ROWS)]
-    return sum(checkpoint(loss, *part, use_reentrant=False, preserve_rng_state=False) for part in parts)
+class _ByRows(torch.autograd.Function):
+    """`nt_xent` of rows of length one, with a few rows of the cosines in memory at a time.
+
+    The gradient of one number is known as soon as the number is, up to the factor that comes with backward. So it is
+    made in the same pass, while the rows are there: with p the softmax of the rows, the partner's 1 taken off,
+    ∂loss/∂z = (p + pᵀ) z / (2B temperature).
+    """
+
+    @staticmethod
+    def forward(ctx, z: Tensor, partner: Tensor, temperature: float) -> Tensor:
+        loss, gradient = 0.0, at_least_float32(torch.zeros_like(z))
+        for first in range(0, len(z), ROWS):
+            rows, mine = z[first : first + ROWS], partner[first : first + ROWS, None]  # (R, D), (R, 1)
+            logits = at_least_float32(rows @ z.T).div_(temperature)  # (R, 2B)
+            logits.diagonal(first).fill_(-torch.inf)
+            norm = logits.logsumexp(1, keepdim=True)  # (R, 1)
+            loss = loss + (norm - logits.gather(1, mine)).sum()
+            p = logits.sub_(norm).exp_()
+            p.scatter_add_(1, mine, -torch.ones_like(norm))
+            p = p.to(z.dtype)
+            gradient[first : first + ROWS] += p @ z
+            gradient += p.T @ rows
+        ctx.save_for_backward(gradient.div_(len(z) * temperature).to(z.dtype))
+        return loss / len(z)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, factor: Tensor):
+        (gradient,) = ctx.saved_tensors
+        return factor * gradient, None, None
 
 
 def nt_xent_references(n: int, *, temperature: float = 0.5) -> dict[str, float]:
