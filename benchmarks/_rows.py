@@ -64,7 +64,7 @@ def frame(
         fresh = []
         for row in todo:
             start = time.perf_counter()
-            record = {"row": row, **rows[row](options)}
+            record = {"row": row, "threads": torch.get_num_threads(), **rows[row](options)}
             record |= {"seconds in all": time.perf_counter() - start, "machine": here}
             fresh.append(record)
             print(f"{row}: {record['seconds in all']:.0f} s", flush=True)

@@ -78,7 +78,7 @@ def main() -> None:
             continue
         start = time.perf_counter()
         if kind == "methods":
-            found[kind][name] = round(method_cost(name, datasets.shapes(1024), 1 if options.quick else 5), 3)
+            found[kind][name] = round(method_cost(name, datasets.shapes(1024), 1 if options.quick else 3), 3)
         else:
             found[kind][name] = {what: round(v, 2) for what, v in after_costs(datasets.load(name)).items()}
         print(f"{row}: {found[kind][name]}, {time.perf_counter() - start:.0f} s", flush=True)

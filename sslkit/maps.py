@@ -18,6 +18,8 @@ from torch import Tensor
 from sslkit import checkpoint, device
 from sslkit.datasets._cache import cache_folder
 
+# 1,000 steps, scikit-learn's default, take a third longer than 750 for the same neighbours and the same trustworthiness.
+STEPS, WARM_STEPS = 750, 250
 _MADE: dict[str, Tensor] = {}  # maps made by this process, by their content
 
 
@@ -43,15 +45,15 @@ def tsne(x: Tensor, *, perplexity: float = 30.0, seed: int = 0, init: str | Tens
     """
     from sklearn.manifold import TSNE
 
-    x, start, steps, exaggeration = _points("x", x), init, 1000, 12.0
+    x, start, steps, exaggeration = _points("x", x), init, STEPS, 12.0
     _need(1 <= perplexity < len(x) / 3, f"perplexity is {perplexity:g}, but 1 <= p < N / 3 = {len(x) / 3:g} is needed.")
     given = init if isinstance(init, str) else tuple(init.shape)
     known = given in ("pca", "random", (len(x), 2))
     _need(known, f'init is {given!r}, but must be "pca", "random" or a map of shape ({len(x)}, 2).')
     if x.std(0).max() <= 1e-6 * x.abs().max():  # what is left is rounding, and t-SNE would blow it up
         return torch.zeros(len(x), 2)
-    if not isinstance(init, str):  # a warm start: the map is there already, so nudge it
-        start, steps, exaggeration = _points("init", init).float().numpy(), 350, 2.0
+    if not isinstance(init, str):  # a warm start: the map is there already, so it only has to go on
+        start, steps, exaggeration = _points("init", init).float().numpy(), WARM_STEPS, 1.0
     elif init == "pca":
         start = pca(x).numpy()
         start = start / start[:, 0].std() * 1e-4  # so small that points attract before they repel

@@ -245,7 +245,7 @@ def by_rows(z, rows=256, temperature=0.5):
 
 # %%
 def package(z):
-    return losses.nt_xent(*z.chunk(2), temperature=0.5)  # by rows above 4,096 views
+    return losses.nt_xent(*z.chunk(2), temperature=0.5)  # by rows above 1,024 views
 
 
 curves = {"all at once": {}, "by rows": {}, "package": {}}
@@ -263,8 +263,9 @@ assert min(saved.values()) > 3  # claim: with the largest batch here it takes le
 print(", ".join(f"{name}: {factor:.0f} times less memory" for name, factor in saved.items()), "with 2,560 pictures")
 
 # %% [markdown]
-# The same gradient, to rounding. The price is that each cosine is computed twice. Up to 4,096 views the package holds the
-# whole matrix, which is faster, and it goes by rows beyond that. Nothing has to be set.
+# The same gradient, to rounding. The price is that each cosine is computed twice. The package does not pay it: the gradient of
+# a single number is known as soon as the number is, so it makes the gradient while the rows are there. Up to 1,024 views it
+# holds the whole matrix, which is simpler. Nothing has to be set.
 #
 # ## 3. Accumulation is not a large batch (8 minutes, and 14 for an exercise)
 #

@@ -18,8 +18,8 @@ from sslkit.losses._checks import (
     require,
 )
 
-DENSE = 4096  # views (2B) up to which NT-Xent holds all cosines at once, 64 MB in float32
-ROWS = 256  # of them at a time beyond that
+DENSE = 1024  # views (2B) up to which NT-Xent holds all cosines at once, 4 MB in float32
+ROWS = 512  # of them at a time beyond that, which is also faster: they stay in the processor's cache
 
 
 def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
