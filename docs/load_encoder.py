@@ -30,31 +30,44 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Pixels in [0, 1], (N, C, H, W), to representations (N, D): what the last block says, or, with all_stages, each."""
+    """Pixels in [0, 1], (N, C, H, W), to representations (N, D): the mean activations of the last block, or, with
+    all_stages, of each, in every field of a grid; whitened if the encoder was made so."""
 
-    def __init__(self, in_channels, widths, all_stages):
+    def __init__(self, in_channels, widths, all_stages=False, grid=1, whiten=False, patches=False, **_):
         super().__init__()
         stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
         stages = [Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(zip([widths[0], *widths], widths))]
-        self.body, self.all_stages = nn.Sequential(*stem, *stages), all_stages
+        self.body, self.all_stages, self.grid = nn.Sequential(*stem, *stages), all_stages, grid
         self.register_buffer("mean", torch.empty(in_channels, 1, 1))
         self.register_buffer("std", torch.empty(in_channels, 1, 1))
+        self.register_buffer(
+            "first_filters", torch.empty_like(stem[0].weight) if patches else None
+        )  # not used any more
+        self.whitening = Whitening(grid**2 * (sum(widths) if all_stages else widths[-1])) if whiten else nn.Identity()
 
     def forward(self, x):
-        x, means = (x - self.mean) / self.std, []
+        x, told = (x - self.mean) / self.std, []
         for part in self.body:
             x = part(x)
             if isinstance(part, Block):
-                means.append(x.mean((2, 3)))
-        return torch.cat(means, 1) if self.all_stages else means[-1]
+                told.append(nn.functional.adaptive_avg_pool2d(x, self.grid).flatten(1))
+        return self.whitening(torch.cat(told, 1) if self.all_stages else told[-1])
+
+
+class Whitening(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.register_buffer("mean", torch.empty(dim))
+        self.register_buffer("matrix", torch.empty(dim, dim))
+
+    def forward(self, h):
+        return (h - self.mean) @ self.matrix
 
 
 def load(folder):
     """The encoder of a run folder, ready to use, and its card."""
     card = json.loads((Path(folder) / "card.json").read_text())
-    encoder = Encoder(
-        card["encoder"]["in_channels"], card["encoder"]["widths"], card["encoder"].get("all_stages", False)
-    )
+    encoder = Encoder(**card["encoder"])
     encoder.load_state_dict(load_file(Path(folder) / "encoder.safetensors"))
     return encoder.eval(), card
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sslkit import checkpoint, datasets, distributed, evaluation, maps, nets, recipes, seeds
+from sslkit import augment, checkpoint, datasets, distributed, evaluation, maps, nets, recipes, seeds
 from sslkit.datasets import Images
 from sslkit.methods import Method
 from sslkit.progress import Bar
-from sslkit.train import History, TrainConfig, fit, resolve, steps_for
+from sslkit.train import UNCHANGED, History, TrainConfig, fit, resolve, steps_for
 
 CARD, WEIGHTS = "card.json", "encoder.safetensors"
 
@@ -102,8 +102,7 @@ def load(path: str | Path, data: Images | None = None) -> Run:
     method = recipes.build(state["method"], state["encoder"], seed=config.seed)
     untrained = copy.deepcopy(method.encoder)
     method.load_state_dict(state["weights"])
-    for name in ("mean", "std"):  # what the untrained encoder also knew
-        getattr(untrained, name).copy_(getattr(method.encoder, name))
+    untrained.begin_like(method.encoder)
     run = Run(
         method.encoder, method=method.eval(), config=config, history=History(**state["history"]), untrained=untrained
     )
@@ -202,10 +201,10 @@ class Run:
         The baselines are the same encoder untrained, raw pixels, and their principal components. The splits are those of
         `evaluation.split_features`.
         """
-        data = self.data
-        encoders = {"this encoder": self.encoder} | (
-            {"random encoder": self.untrained} if self.untrained is not None else {}
-        )
+        data, encoders = self.data, {"this encoder": self.encoder}
+        if self.untrained is not None:  # an encoder that whitens is compared with one that does
+            whitened = copy.deepcopy(self.untrained).eval()
+            encoders["random encoder"] = whitened.whiten(augment.to_float(data.train.images[:UNCHANGED]))
         learned = {name: evaluation.split_features(encoder, data) for name, encoder in encoders.items()}
         return learned | evaluation.baselines(data)
 

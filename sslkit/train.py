@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import count, pairwise
+from functools import lru_cache, partial
+from itertools import count, islice, pairwise
 from pathlib import Path
 from statistics import mean, median
 
@@ -25,6 +25,7 @@ from sslkit.methods import Method
 from sslkit.schedules import warmup_cosine
 
 RESIDENT = 2 * 2**30  # bytes of pictures that are kept on the device; more are sent to it batch by batch
+UNCHANGED = 4096  # pictures on which an encoder fits its whitening
 WARM, FEWEST = 5, 20  # steps before a clock counts; steps of the shortest training
 
 
@@ -133,8 +134,8 @@ def fit(
         meter.restart()
 
     with interruptible(stop) as stop:
-        steps = range(history.step, config.steps)
-        for step, (images, index, labels) in zip(steps, batches(data, history.step, config, compute.device)):
+        steps, source = range(history.step, config.steps), batches(data, history.step, config, compute.device)
+        for step, (images, index, labels) in zip(steps, source):
             progress = step / config.steps
             generator = seeds.generator(config.seed, "views", step, distributed.world()[0])
             batch = method.collect(images, index, labels, generator)
@@ -151,6 +152,8 @@ def fit(
             terms["loss"].backward()
             optimiser.step()
             method.after_step(progress)
+            if step + 1 == config.steps:
+                method.finish(partial(unchanged, data, source))
 
             history.step = step + 1
             meter.add(terms, config.batch_size)
@@ -203,7 +206,7 @@ def step_seconds(
 
     Medians, so that a busy second does not count.
     """
-    few = replace(config, steps=warm, marks=0)
+    few, method.finish = replace(config, steps=warm, marks=0), lambda pictures: None  # what follows is not a step
     fit(method, data, few)
     timed = fit(method, data, replace(few, steps=steps))
     if timed.step < steps:
@@ -229,6 +232,13 @@ def batches(data: Images | Stream, start: int, config: TrainConfig, where: str) 
     for step in count(start):
         index = batch_index(len(images), step, config).to(home)
         yield images[index].to(where), index.to(where), None if labels is None else labels[index].to(where)
+
+
+def unchanged(data: Images | Stream, source: Iterator[tuple]) -> Tensor:
+    """Training pictures without any change, the same in every process: the first ones, or the next of a stream."""
+    if isinstance(data, Images):
+        return data.train.images[:UNCHANGED]
+    return distributed.agree(torch.cat([images.cpu() for images, *_ in islice(source, -(-UNCHANGED // data.size))]))
 
 
 def batch_index(n: int, step: int, config: TrainConfig) -> Tensor:

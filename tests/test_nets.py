@@ -35,6 +35,88 @@ def test_all_stages_are_the_mean_activations_of_each():
     assert nets.build(encoder.spec).dim == 18
 
 
+def test_a_grid_tells_where():
+    """Quadrants: a picture that is moved by half its side gives the same numbers in other places."""
+    torch.manual_seed(0)
+    encoder, x = nets.small_resnet(widths=(4, 6, 8), grid=2).eval(), torch.rand(2, 3, 32, 32)
+    whole = nets.small_resnet(widths=(4, 6, 8)).eval()
+    whole.load_state_dict(encoder.state_dict())
+    assert encoder.dim == 32
+    told = encoder(x).view(2, 8, 4)
+    torch.testing.assert_close(told.mean(2), whole(x))
+    assert (told[:, :, 0] - told[:, :, 3]).abs().max() > 1e-3
+    assert nets.small_resnet(widths=(4, 6, 8), grid=2, all_stages=True).dim == 72
+    assert nets.build(encoder.spec).dim == 32
+
+
+def test_whitening_gives_each_direction_its_share():
+    torch.manual_seed(0)
+    h = torch.randn(500, 6, dtype=torch.float64) @ torch.randn(6, 6, dtype=torch.float64) + 3
+    layer = nets.Whitening(6).double()
+    assert torch.equal(layer(h), h)
+    layer.fit(h, ridge=0.0)
+    torch.testing.assert_close(layer(h).T @ layer(h) / 500, torch.eye(6, dtype=torch.float64), atol=2e-3, rtol=0)
+    assert layer(h).mean(0).abs().max() < 1e-9
+    z = (h - h.mean(0)) / h.std(0)
+    v = torch.linalg.eigvalsh(z.T @ z / 500)
+    layer.fit(h)
+    torch.testing.assert_close(torch.linalg.eigvalsh(layer(h).T @ layer(h) / 500), v / (v + 1), atol=1e-6, rtol=1e-6)
+
+
+def test_whitening_of_features_that_have_collapsed_is_finite():
+    layer = nets.Whitening(4)
+    layer.fit(torch.ones(10, 4))
+    assert layer(torch.ones(3, 4)).abs().max() == 0
+    layer.fit(torch.cat([torch.randn(10, 2), torch.zeros(10, 2)], 1), ridge=0.1)  # two dead units
+    assert layer(torch.randn(3, 4)).isfinite().all()
+
+
+def test_an_encoder_whitens_its_own_features_however_often():
+    torch.manual_seed(0)
+    encoder, x = nets.small_resnet(widths=(4, 6, 8), whiten=True).eval(), torch.rand(64, 3, 16, 16)
+    raw = encoder(x)
+    first = encoder.whiten(x)(x)
+    torch.testing.assert_close(encoder.whiten(x)(x), first)
+    assert not torch.allclose(first, raw)
+    plain = nets.small_resnet(widths=(4, 6, 8)).eval()
+    assert plain.whiten(x) is plain  # nothing to do
+    rebuilt = nets.build(encoder.spec).eval()
+    rebuilt.load_state_dict(encoder.state_dict())
+    assert torch.equal(rebuilt(x), encoder(x))
+
+
+def test_a_dictionary_finds_the_patches_that_pictures_are_made_of():
+    """Pictures tiled from three patches: each gets a filter that answers most to it, up to its sign and length."""
+    g = torch.Generator().manual_seed(0)
+    atoms = torch.randn(3, 3, 4, 4, generator=g)
+    atoms = atoms - atoms.mean((1, 2, 3), keepdim=True)
+    chosen, strength = torch.randint(3, (200, 64), generator=g), 0.5 + torch.rand(200, 64, 1, generator=g)
+    tiles = atoms.flatten(1)[chosen] * strength + 0.01 * torch.randn(200, 64, 48, generator=g)
+    x = torch.nn.functional.fold(tiles.transpose(1, 2), 32, 4, stride=4)
+    filters = nets.dictionary(x, 8, 4)
+    assert filters.shape == (8, 3, 4, 4)
+    answers = (filters.flatten(1) @ atoms.flatten(1).T).argmax(1)
+    assert set(answers.tolist()) == {0, 1, 2}
+    assert torch.equal(filters, nets.dictionary(x, 8, 4))
+    assert nets.dictionary(torch.zeros(9, 1, 8, 8), 4, 4).isfinite().all()  # nothing to see
+    with pytest.raises(ValueError, match="4 patches of 4x4 are too few for 8 filters"):
+        nets.dictionary(x[:1, :, :8, :8], 8, 4)
+
+
+def test_first_filters_come_from_the_pictures_and_are_remembered():
+    torch.manual_seed(0)
+    encoder, x = nets.small_resnet(widths=(4, 6, 8), patches=True), torch.rand(50, 3, 16, 16)
+    random = encoder.body[0].weight.clone()
+    encoder.set_statistics(x)
+    assert torch.equal(encoder.body[0].weight, encoder.first_filters)
+    assert not torch.equal(encoder.body[0].weight, random)
+    with torch.no_grad():
+        encoder.body[0].weight.add_(1)  # training
+    other = nets.build(encoder.spec).begin_like(encoder)
+    assert torch.equal(other.body[0].weight, encoder.first_filters)
+    assert torch.equal(other.mean, encoder.mean)
+
+
 def test_small_resnet_size_is_what_the_documentation_says():
     assert sum(p.numel() for p in nets.small_resnet().parameters()) == 308_032
 

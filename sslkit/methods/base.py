@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -56,6 +56,15 @@ class Method(nn.Module):
 
     def after_step(self, progress: float) -> None:
         """Move what gradients do not move (a teacher, a queue). `progress` runs from 0 to 1. Nothing by default."""
+
+    def finish(self, pictures: Callable[[], Tensor]) -> None:
+        """When the last step is done: an encoder that ends in a whitening layer fits it.
+
+        pictures: gives training pictures (N, C, H, W) as they are, when it is called.
+        """
+        if getattr(self.encoder, "whitening", None) is not None:
+            with looking(self):
+                self.encoder.whiten(augment.to_float(pictures()))
 
     def param_groups(self, progress: float) -> list[dict]:
         """Parameters with the factors on their learning rate and weight decay. No decay on biases and norms (1-D)."""

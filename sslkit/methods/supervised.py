@@ -46,6 +46,9 @@ class Supervised(Method):
             return {"loss": F.mse_loss(output, batch.labels)}
         return {"loss": F.cross_entropy(output, batch.labels)}
 
+    def finish(self, pictures) -> None:
+        """Nothing: the linear layer has learned to read these features."""
+
     def param_groups(self, progress: float) -> list[dict]:
         return with_lr(super().param_groups(progress), self.encoder, self.encoder_lr)
 

@@ -4,6 +4,8 @@ from sslkit.nets.critics import PairCritic, SimilarityNetwork, critic, discrimin
 from sslkit.nets.decoders import ImageDecoder, PatchDecoder
 from sslkit.nets.encoders import Encoder, adapt, build, resnet18, small_resnet, tiny_vit
 from sslkit.nets.heads import Prototypes, prediction_head, projection_head
+from sslkit.nets.norms import Whitening
+from sslkit.nets.patches import dictionary
 from sslkit.nets.teacher import Queue, Teacher
 
 __all__ = [
@@ -15,9 +17,11 @@ __all__ = [
     "Queue",
     "SimilarityNetwork",
     "Teacher",
+    "Whitening",
     "adapt",
     "build",
     "critic",
+    "dictionary",
     "discriminator",
     "prediction_head",
     "projection_head",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslkit.errors import unknown
-from sslkit.nets.norms import make_norm
+from sslkit.nets.norms import Whitening, make_norm
+from sslkit.nets.patches import dictionary
 from sslkit.nets.vit import VisionTransformer
 
 
@@ -16,16 +18,30 @@ class Encoder(nn.Module):
     Input: float images (B, C, H, W) in [0, 1]. Output: representations h (B, dim). `mean` and `std` are buffers, so they
     are saved and exported with the weights, and nobody can forget to normalise.
     `spec` is a dictionary of plain values from which `build` makes the same network again (None: only its owner can).
+    whiten: end in a `Whitening`, to be fitted by `whiten` when the network is trained. patches: begin with filters that are
+    made from the pictures, see `dictionary`, if body[0] is a convolution.
     """
 
-    def __init__(self, body: nn.Module, *, dim: int, in_channels: int, spec: dict | None = None):
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        dim: int,
+        in_channels: int,
+        spec: dict | None = None,
+        whiten: bool = False,
+        patches: bool = False,
+    ):
         super().__init__()
         self.body, self.dim, self.in_channels, self.spec = body, dim, in_channels, spec
+        self.whitening = Whitening(dim) if whiten else None
+        self.register_buffer("first_filters", body[0].weight.detach().clone() if patches else None)
         self.register_buffer("mean", torch.full((in_channels, 1, 1), 0.5))
         self.register_buffer("std", torch.full((in_channels, 1, 1), 0.25))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(self.normalise(x))  # (B, dim)
+        h = self.body(self.normalise(x))  # (B, dim)
+        return h if self.whitening is None else self.whitening(h)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Pixels as the body sees them, about zero with deviation one. (B, C, H, W) -> (B, C, H, W)."""
@@ -37,9 +53,37 @@ class Encoder(nn.Module):
         return (x - self.mean) / self.std
 
     def set_statistics(self, x: Tensor) -> Encoder:
-        """Take mean and standard deviation per channel from images in [0, 1], (N, C, H, W). Returns itself."""
+        """Take mean and standard deviation per channel, and first filters if they are made from patches, from images in
+        [0, 1], (N, C, H, W). To be called before training. Returns itself."""
         self.mean.copy_(x.mean(dim=(0, 2, 3)).reshape(-1, 1, 1))
         self.std.copy_(x.std(dim=(0, 2, 3)).clamp_min(1e-3).reshape(-1, 1, 1))
+        if self.first_filters is not None:
+            n, _, size, _ = self.first_filters.shape
+            self._begin_with(dictionary(self.normalise(x), n, size))
+        return self
+
+    def begin_like(self, other: Encoder) -> Encoder:
+        """Take what another encoder of this kind knew of its pictures before its first step. Returns itself."""
+        self.mean.copy_(other.mean)
+        self.std.copy_(other.std)
+        if other.first_filters is not None:
+            self._begin_with(other.first_filters)
+        return self
+
+    @torch.no_grad()
+    def _begin_with(self, filters: Tensor) -> None:
+        self.first_filters.copy_(filters)
+        self.body[0].weight.copy_(filters)
+
+    @torch.no_grad()
+    def whiten(self, x: Tensor, *, batch_size: int = 512) -> Encoder:
+        """Fit the whitening layer, if there is one, on images in [0, 1], (N, C, H, W). To be called in eval mode.
+
+        Some thousand images, so that there are a few for each dimension. Returns itself.
+        """
+        if self.whitening is not None:
+            self.whitening.reset()
+            self.whitening.fit(torch.cat([self(part.to(self.mean.device)) for part in x.split(batch_size)]))
         return self
 
 
@@ -61,41 +105,52 @@ class Block(nn.Module):
         return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
 
-class AllStages(nn.Sequential):
-    """A residual network that tells the mean activation of each of its blocks, side by side.
+class Stages(nn.Sequential):
+    """A residual network that tells the mean activations of its last block, or, side by side, of all its blocks.
 
-    (B, C, H, W) -> (B, sum of widths). Early blocks know colours and textures, late ones what the loss asks for; a linear
-    map may read both. The weights have the same names as in a network that tells the last block only.
+    Early blocks know colours and textures, late ones what the loss asks for; a linear map may read both. Means are taken
+    over the whole picture, or over the fields of a grid: in quadrants (2) a representation also tells roughly where.
+    (B, C, H, W) -> (B, grid² * width), or (B, grid² * sum of widths). The weights have the same names in all cases.
     """
 
+    def __init__(self, *parts: nn.Module, tell_all: bool, grid: int):
+        super().__init__(*parts)
+        self.tell_all, self.grid = tell_all, grid
+
     def forward(self, x: Tensor) -> Tensor:
-        seen = []
+        told = []
         for part in self:
             x = part(x)
             if isinstance(part, Block):
-                seen.append(x.mean((2, 3)))
-        return torch.cat(seen, 1)
+                told = [*(told if self.tell_all else []), F.adaptive_avg_pool2d(x, self.grid).flatten(1)]
+        return torch.cat(told, 1)
 
 
 def small_resnet(
-    in_channels: int = 3, *, widths: tuple[int, ...] = (32, 64, 128), norm: str = "batch", all_stages: bool = False
+    in_channels: int = 3,
+    *,
+    widths: tuple[int, ...] = (32, 64, 128),
+    norm: str = "batch",
+    all_stages: bool = False,
+    grid: int = 1,
+    whiten: bool = False,
+    patches: bool = False,
 ) -> Encoder:
     """A residual network for two CPU cores and pictures of about 32x32.
 
     The stem halves the picture at once (4x4 convolution, stride 2), because most of the work of a residual network is done
-    at full resolution; every later stage halves it again and widens. `dim` is the last width, or, with `all_stages`, the
-    sum of the widths, see `AllStages`.
+    at full resolution; every later stage halves it again and widens.
+    all_stages, grid: what is told, see `Stages`. By default the last stage's means over the picture, and `dim` is the last
+    width. whiten: end in a `Whitening`. patches: the stem begins as a `dictionary` of patches instead of random filters.
     """
     stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), make_norm(norm, widths[0]), nn.ReLU()]
     pairs = zip((widths[0], *widths), widths)
     stages = [Block(a, b, stride=1 if i == 0 else 2, norm=norm) for i, (a, b) in enumerate(pairs)]
-    if all_stages:
-        body, dim = AllStages(*stem, *stages), sum(widths)
-    else:
-        body, dim = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1]
+    dim = grid**2 * (sum(widths) if all_stages else widths[-1])
     spec = {"name": "small_resnet", "in_channels": in_channels, "widths": list(widths), "norm": norm}
-    spec["all_stages"] = all_stages
-    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec)
+    spec |= {"all_stages": all_stages, "grid": grid, "whiten": whiten, "patches": patches}
+    body = Stages(*stem, *stages, tell_all=all_stages, grid=grid)
+    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec, whiten=whiten, patches=patches)
 
 
 def resnet18(in_channels: int = 3, *, norm: str = "batch") -> Encoder:

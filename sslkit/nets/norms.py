@@ -1,10 +1,11 @@
-"""Normalisation layers by name, for images (B, C, H, W) and for vectors (B, C)."""
+"""Normalisation layers: by name, for images (B, C, H, W) and for vectors (B, C); and one for the end of an encoder."""
 
 from __future__ import annotations
 
 import math
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from sslkit.errors import unknown
 
@@ -17,3 +18,38 @@ def make_norm(kind: str, channels: int, *, images: bool = True, affine: bool = T
     if kind == "group":
         return nn.GroupNorm(math.gcd(8, channels), channels, affine=affine)
     raise unknown("norm", kind, ["batch", "group"])
+
+
+class Whitening(nn.Module):
+    """A linear map that flattens features: mean 0, and no direction in which they vary much more than in others.
+    (B, D) -> (B, D).
+
+    Most features of a network vary together, and a cosine hears little but their chorus. Afterwards it hears the other
+    voices, too. Of all maps that do this, this one moves features least (ZCA; Bell and Sejnowski, Vision Research 37, 1997).
+    Until `fit` it changes nothing; after that it is a fixed map, in training too.
+    """
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("matrix", torch.eye(dim))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return (h - self.mean) @ self.matrix
+
+    def reset(self) -> None:
+        self.mean.zero_()
+        self.matrix.copy_(torch.eye(len(self.mean)))
+
+    def fit(self, h: Tensor, *, ridge: float = 1.0) -> None:
+        """Measure features (N, D), standardised first: a direction with the variance v gets v / (v + ridge).
+
+        Without a ridge all directions are equal. That is best for neighbours, but blows up what is mostly noise, and costs
+        accuracy where there are few labels; with 1, the mean variance, hardly.
+        """
+        h = h.double().cpu()
+        mean, scale = h.mean(0), h.std(0).clamp_min(1e-6)
+        z = (h - mean) / scale
+        variances, axes = torch.linalg.eigh(z.T @ z / len(z))
+        self.mean.copy_(mean)
+        self.matrix.copy_((axes * (variances.clamp_min(0) + ridge).rsqrt() @ axes.T) / scale[:, None])
