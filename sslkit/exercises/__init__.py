@@ -24,6 +24,7 @@ NOTEBOOKS = {
     "08": "_08_without_negatives",
     "09": "_09_what_views_teach",
     "10": "_10_generative_roots",
+    "11": "_11_method_race",
     "13": "_13_scale_up",
 }
 IDS = tuple(number + letter for number in NOTEBOOKS for letter in "ab")

@@ -143,6 +143,30 @@ def test_masked_loss_of_flat_guesses_is_known_and_the_visible_do_not_count():
     assert float(loss(wild, target, mask)) == pytest.approx(11 / 12, rel=1e-4)
 
 
+def test_paired_difference_is_the_interval_of_a_paired_t_test():
+    from scipy.stats import t as student
+    from scipy.stats import ttest_rel
+
+    for probe in find("11a").probes:
+        (a, b, t), _ = probe.make()
+        assert t == pytest.approx(student.ppf(0.975, len(a) - 1), abs=1e-3)
+        difference, half = find("11a").reference(a, b, t)
+        low, high = ttest_rel(a.double(), b.double()).confidence_interval(0.95)
+        assert float(difference - half) == pytest.approx(low, abs=0.01)
+        assert float(difference + half) == pytest.approx(high, abs=0.01)
+
+
+def test_rank_correlation_is_scipys():
+    from scipy.stats import spearmanr
+
+    rank_correlation = find("11b").reference
+    for probe in find("11b").probes:
+        (x, y), _ = probe.make()
+        assert float(rank_correlation(x, y)) == pytest.approx(spearmanr(x, y).statistic, abs=1e-9)
+        assert float(rank_correlation(x, x.exp())) == pytest.approx(1)
+        assert float(rank_correlation(x, -x)) == pytest.approx(-1)
+
+
 def test_gather_backward_is_autograds():
     """Two processes that compute different losses of the same gathered rows: the gradient of their sum."""
     mine = [torch.randn(3, 4, generator=torch.Generator().manual_seed(i), requires_grad=True) for i in range(2)]
