@@ -43,6 +43,9 @@ class Recipe:
     batch: int = 256
     widths: tuple[int, ...] = (32, 64, 128)
     all_stages: bool = False
+    grid: int = 1  # features are means over its fields
+    patches: bool = False  # first filters from patches of the pictures
+    ridge: float | None = None  # of whitened features
     sizes: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     least: float | None = None  # share of the area that a crop has at least, if not the recipe's
     colours: float = 1.0  # factor on the strength of colour changes
@@ -52,6 +55,7 @@ class Recipe:
 
 
 BASE = Recipe(sizes=GROWING, all_stages=True)
+QUICK = replace(BASE, grid=2, patches=True, ridge=1.0)
 CHANGES = {
     "temperature 0.5, nothing else": Recipe(temperature=0.5),
     "temperature 0.2": Recipe(),
@@ -65,12 +69,20 @@ CHANGES = {
     "growing views, batch 128": Recipe(sizes=GROWING, batch=128),
     "growing views, Muon": Recipe(sizes=GROWING, muon=True),
     "growing views, all stages": BASE,
-    "+ two small crops": replace(BASE, small_crops=2),
-    "+ averaged weights": replace(BASE, average=0.98),
-    "VICReg instead": replace(BASE, loss="vicreg"),
-    "DCL instead, temperature 0.1": replace(BASE, loss="dcl", temperature=0.1),
-    "+ smaller still (3/8, 1/2, 3/4)": replace(BASE, sizes=((0.0, 0.375), (0.4, 0.5), (0.7, 0.75))),
-    "+ weak colours": replace(BASE, colours=0.5),
+    "+ features whitened, ridge 1": replace(BASE, ridge=1.0),
+    "+ quadrants": replace(BASE, grid=2),
+    "+ quadrants, whitened, ridge 0.1": replace(BASE, grid=2, ridge=0.1),
+    "+ quadrants, whitened": replace(BASE, grid=2, ridge=1.0),
+    "+ quadrants, whitened, first filters from patches": QUICK,
+    "with that: DCL, temperature 0.1": replace(QUICK, loss="dcl", temperature=0.1),
+    "with that: VICReg": replace(QUICK, loss="vicreg"),
+    "with that: temperature 0.1": replace(QUICK, temperature=0.1),
+    "with that: two small crops": replace(QUICK, small_crops=2),
+    "with that: averaged weights": replace(QUICK, average=0.98),
+    "with that: smaller still (3/8, 1/2, 3/4)": replace(QUICK, sizes=((0.0, 0.375), (0.4, 0.5), (0.7, 0.75))),
+    "with that: weak colours": replace(QUICK, colours=0.5),
+    "with that: crops from 0.4": replace(QUICK, least=0.4),
+    "with that: widths 64-128-256": replace(QUICK, widths=(64, 128, 256)),
 }
 LOSSES = {
     "simclr": lambda a, b, recipe: losses.nt_xent(a, b, temperature=recipe.temperature),
@@ -82,7 +94,8 @@ LOSSES = {
 def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float) -> tuple[nets.Encoder, int]:
     """The encoder, or its average if the recipe asks for it, and the number of steps."""
     torch.manual_seed(0)
-    encoder = nets.small_resnet(min(3, images.shape[1]), widths=recipe.widths, all_stages=recipe.all_stages)
+    ends = {"all_stages": recipe.all_stages, "grid": recipe.grid, "patches": recipe.patches}
+    encoder = nets.small_resnet(min(3, images.shape[1]), widths=recipe.widths, whiten=recipe.ridge is not None, **ends)
     encoder.set_statistics(augment.to_float(images[:4096]))
     network = nn.Sequential(encoder, nets.projection_head(encoder.dim, 512, 128)).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(encoder) if recipe.average else encoder
@@ -113,7 +126,11 @@ def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float
             if recipe.average:
                 follow(averaged, encoder, min(recipe.average, (step + 1) / (step + 10)))
         step += 1
-    return averaged.eval(), step
+    averaged.eval()
+    if recipe.ridge is not None:
+        with torch.no_grad():
+            averaged.whitening.fit(evaluation.features(averaged, images[:4096]), ridge=recipe.ridge)
+    return averaged, step
 
 
 def at(recipe: Recipe, policy: augment.Policy, progress: float, side: int) -> list[augment.Policy]:
@@ -160,7 +177,8 @@ def judge(encoder: nets.Encoder, x: Tensor, y: Tensor, val_x: Tensor, val_y: Ten
     a, b = (F.pad((part - mean) / scale, (0, 1), value=1.0).double() for part in (h, val_h))
     weight = torch.linalg.solve(a.T @ a + 10 * torch.eye(a.shape[1]).double(), a.T @ F.one_hot(y).double())
     linear = ((b @ weight).argmax(1) == val_y).double().mean().item()
-    return {"kNN": float(evaluation.knn(h, y, val_h, val_y)), "linear map": linear}
+    few = evaluation.few_label(h, y, val_h, val_y, budgets=(10,), draws=3)[10]
+    return {"kNN": float(evaluation.knn(h, y, val_h, val_y)), "linear map": linear, "10 labels": float(few)}
 
 
 @cache
@@ -188,10 +206,14 @@ def measure(name: str, what: str, minutes: int, options) -> dict:
 
 
 def rows() -> dict:
-    chosen = ("temperature 0.5, nothing else", "temperature 0.2", "growing views", "growing views, all stages")
+    chosen = (
+        "temperature 0.5, nothing else", "temperature 0.2", "growing views", "growing views, all stages",
+        "+ quadrants", "+ quadrants, whitened, ridge 0.1", "+ quadrants, whitened",
+        "+ quadrants, whitened, first filters from patches", "with that: DCL, temperature 0.1",
+    )  # fmt: skip
     wanted = [("natural", what, 1) for what in CHANGES]
     wanted += [(data, what, 1) for data in ("shapes", "emoji") for what in chosen]
-    wanted += [("natural", what, 3) for what in chosen[1:]]
+    wanted += [("natural", what, 3) for what in chosen[3::2]]
     name = lambda data, what, minutes: f"{data}-{minutes}-{what}".replace("/", ":")
     return {name(*row): partial(measure, *row) for row in wanted}
 
@@ -200,7 +222,7 @@ ROWS = rows()
 
 
 def tables(records: list[dict]) -> str:
-    digits = {"steps": ",.0f", "kNN": 3, "linear map": 3}
+    digits = {"steps": ",.0f", "kNN": 3, "linear map": 3, "10 labels": 3}
     groups: dict[str, list[dict]] = {}
     for record in records:
         groups.setdefault(f"{record['data']}, {record['minutes']} min", []).append(record)
