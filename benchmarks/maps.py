@@ -51,7 +51,7 @@ def open_tsne(x, start=None):
     threads = torch.get_num_threads()
     if start is None:
         return torch.from_numpy(TSNE(perplexity=PERPLEXITY, n_jobs=threads, random_state=0).fit(few).view()).float()
-    warm = {"initialization": start.double().numpy(), "early_exaggeration": 2, "n_iter": 100}
+    warm = {"initialization": start.double().numpy(), "early_exaggeration_iter": 0, "n_iter": maps.WARM_STEPS}
     return torch.from_numpy(TSNE(perplexity=PERPLEXITY, n_jobs=threads, random_state=0, **warm).fit(few).view()).float()
 
 

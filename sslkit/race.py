@@ -14,6 +14,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -61,14 +62,16 @@ def race(
 def missing(
     folder: str | Path, *, methods: Sequence[str], data: Sequence[str], seeds: Sequence[int], minutes=None, steps=None
 ) -> list[tuple[str, str, dict, int, Path]]:
-    """The rows of `race` that have no record yet: data set, method, budget, seed, and the record's file."""
+    """The rows of `race` that have no record yet: data set, method, budget, seed, and the record's file.
+
+    Measures SimCLR's speed if the folder does not know it yet.
+    """
     for method in methods:
         if method not in ENTRANTS:
             raise unknown("method", method, ENTRANTS)
     folder, found = checkpoint.check_writable(folder), []
     for name in data:
-        rows = [(method, seed) for seed in seeds for method in (BASELINES, *methods)]
-        for method, seed in rows:
+        for seed, method in product(seeds, (BASELINES, *methods)):
             if not (file := folder / f"{row_name(name, method, seed)}.json").exists():
                 fair = steps or fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
                 found.append((name, method, {"steps": fair}, seed, file))

@@ -18,7 +18,7 @@ from sslkit import augment, checkpoint, datasets, distributed, evaluation, maps,
 from sslkit.datasets import Images
 from sslkit.methods import Method
 from sslkit.progress import Bar
-from sslkit.train import UNCHANGED, History, TrainConfig, fit, resolve, steps_for
+from sslkit.train import History, TrainConfig, fit, resolve, steps_for, unchanged
 
 CARD, WEIGHTS = "card.json", "encoder.safetensors"
 
@@ -204,7 +204,7 @@ class Run:
         data, encoders = self.data, {"this encoder": self.encoder}
         if self.untrained is not None:  # an encoder that whitens is compared with one that does
             whitened = copy.deepcopy(self.untrained).eval()
-            encoders["random encoder"] = whitened.whiten(augment.to_float(data.train.images[:UNCHANGED]))
+            encoders["random encoder"] = whitened.whiten(augment.to_float(unchanged(data)))
         learned = {name: evaluation.split_features(encoder, data) for name, encoder in encoders.items()}
         return learned | evaluation.baselines(data)
 

@@ -152,8 +152,6 @@ def fit(
             terms["loss"].backward()
             optimiser.step()
             method.after_step(progress)
-            if step + 1 == config.steps:
-                method.finish(partial(unchanged, data, source))
 
             history.step = step + 1
             meter.add(terms, config.batch_size)
@@ -163,6 +161,8 @@ def fit(
                 if not math.isfinite(row["loss"]):
                     raise FloatingPointError(f"The loss is {row['loss']} at step {history.step}. {keeper.advice(lr)}")
                 history.seconds += row.pop("seconds")
+                if history.step == config.steps:
+                    method.finish(partial(unchanged, data, source))
                 if history.step in marks:
                     row |= look(method, data, config, history)
                 _append(history, row, watch)
@@ -206,9 +206,13 @@ def step_seconds(
 
     Medians, so that a busy second does not count.
     """
-    few, method.finish = replace(config, steps=warm, marks=0), lambda pictures: None  # what follows is not a step
-    fit(method, data, few)
-    timed = fit(method, data, replace(few, steps=steps))
+    few = replace(config, steps=warm, marks=0)
+    method.finish = lambda pictures: None  # what follows the last step is not a step
+    try:
+        fit(method, data, few)
+        timed = fit(method, data, replace(few, steps=steps))
+    finally:
+        del method.finish
     if timed.step < steps:
         raise KeyboardInterrupt
     ends = [0.0, *(row["seconds"] for row in timed.rows)]  # a row per step
@@ -234,7 +238,7 @@ def batches(data: Images | Stream, start: int, config: TrainConfig, where: str) 
         yield images[index].to(where), index.to(where), None if labels is None else labels[index].to(where)
 
 
-def unchanged(data: Images | Stream, source: Iterator[tuple]) -> Tensor:
+def unchanged(data: Images | Stream, source: Iterable[tuple] = ()) -> Tensor:
     """Training pictures without any change, the same in every process: the first ones, or the next of a stream."""
     if isinstance(data, Images):
         return data.train.images[:UNCHANGED]

@@ -214,6 +214,16 @@ def test_an_encoder_that_whitens_does_so_after_the_last_step(tiny_shapes, tmp_pa
         torch.testing.assert_close(again.features["random encoder"][split], features)
 
 
+def test_a_method_whose_steps_were_timed_still_finishes(tiny_shapes):
+    method, settings = sslkit.recipes.recipe("quick", tiny_shapes)
+    config = sslkit.train.resolve(sslkit.train.TrainConfig(steps=6, batch_size=32, **settings))
+    sslkit.train.step_seconds(method, tiny_shapes, config, warm=1, steps=3)
+    untouched = torch.eye(method.encoder.dim)
+    assert torch.equal(method.encoder.whitening.matrix, untouched)
+    sslkit.train.fit(method, tiny_shapes, config)
+    assert not torch.equal(method.encoder.whitening.matrix, untouched)
+
+
 def test_fine_tuning_leaves_the_whitening_as_it_is(tiny_shapes):
     run = sslkit.pretrain("quick", tiny_shapes, **QUICK)
     model, _ = sslkit.fine_tune.fine_tune(run.encoder, tiny_shapes, steps=3)

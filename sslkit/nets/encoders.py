@@ -118,12 +118,13 @@ class Stages(nn.Sequential):
         self.tell_all, self.grid = tell_all, grid
 
     def forward(self, x: Tensor) -> Tensor:
-        told = []
+        maps = []
         for part in self:
             x = part(x)
             if isinstance(part, Block):
-                told = [*(told if self.tell_all else []), F.adaptive_avg_pool2d(x, self.grid).flatten(1)]
-        return torch.cat(told, 1)
+                maps.append(x)
+        told = maps if self.tell_all else maps[-1:]
+        return torch.cat([F.adaptive_avg_pool2d(x, self.grid).flatten(1) for x in told], 1)
 
 
 def small_resnet(

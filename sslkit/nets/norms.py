@@ -25,7 +25,7 @@ class Whitening(nn.Module):
     (B, D) -> (B, D).
 
     Most features of a network vary together, and a cosine hears little but their chorus. Afterwards it hears the other
-    voices, too. Of all maps that do this, this one moves features least (ZCA; Bell and Sejnowski, Vision Research 37, 1997).
+    voices, too. Of all maps that do this, `zca` moves features least (Bell and Sejnowski, Vision Research 37, 1997).
     Until `fit` it changes nothing; after that it is a fixed map, in training too.
     """
 
@@ -50,6 +50,11 @@ class Whitening(nn.Module):
         h = h.double().cpu()
         mean, scale = h.mean(0), h.std(0).clamp_min(1e-6)
         z = (h - mean) / scale
-        variances, axes = torch.linalg.eigh(z.T @ z / len(z))
         self.mean.copy_(mean)
-        self.matrix.copy_((axes * (variances.clamp_min(0) + ridge).rsqrt() @ axes.T) / scale[:, None])
+        self.matrix.copy_(zca(z, ridge) / scale[:, None])
+
+
+def zca(z: Tensor, ridge: float) -> Tensor:
+    """The symmetric matrix (D, D) after which rows z (N, D) have the variance v / (v + ridge) where they had v."""
+    variances, axes = torch.linalg.eigh(z.T @ z / len(z))
+    return axes * (variances.clamp_min(0) + ridge).rsqrt() @ axes.T

@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROUNDS, RIDGE = 15, 0.1
+from sslkit.nets.norms import zca
+
+ROUNDS, RIDGE = 15, 0.1  # of k-means; as a share of the mean variance
 
 
 def dictionary(x: Tensor, n: int, size: int) -> Tensor:
@@ -21,9 +23,7 @@ def dictionary(x: Tensor, n: int, size: int) -> Tensor:
     if len(patches) < 2 * n:
         raise ValueError(f"{len(patches)} patches of {size}x{size} are too few for {n} filters: give more pictures.")
     patches = patches - patches.mean(1, keepdim=True)
-    variances, axes = torch.linalg.eigh(patches.T @ patches / len(patches))
-    ridge = RIDGE * variances.mean().clamp_min(1e-6)
-    whiten = axes * (variances.clamp_min(0) + ridge).rsqrt() @ axes.T
+    whiten = zca(patches, ridge=RIDGE * max(patches.square().mean().item(), 1e-6))
     points = patches @ whiten
     points = F.normalize(points[points.norm(dim=1).argsort(descending=True)[: len(points) // 2]], dim=1)
 
