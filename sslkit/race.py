@@ -48,7 +48,7 @@ def race(
     minutes: per row; by default two on shapes, one on the others. How fast SimCLR is on this machine is measured before
     the first row, and kept in the folder. steps: a count instead, the same for every method, which is no fair budget but
     good for a quick look. Every method gets its first seed before any gets its second.
-    Raises ValueError for an unknown method or data set.
+    Raises ValueError for an unknown method or data set, and for minutes that are not above 0.
     """
     todo = missing(folder, methods=methods, data=data, seeds=seeds, minutes=minutes, steps=steps)
     for name in data:
@@ -69,6 +69,8 @@ def missing(
     for method in methods:
         if method not in ENTRANTS:
             raise unknown("method", method, ENTRANTS)
+    if minutes is not None and not minutes > 0:
+        raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 2 (or steps= instead).")
     folder, found = checkpoint.check_writable(folder), []
     for name in data:
         for seed, method in product(seeds, (BASELINES, *methods)):

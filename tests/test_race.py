@@ -76,6 +76,13 @@ def test_unknown_method_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "race").exists()
 
 
+@pytest.mark.parametrize("minutes", [0, -1.0, float("nan")])
+def test_no_time_is_refused_before_anything_is_written(tmp_path, minutes):
+    with pytest.raises(ValueError, match=f"minutes is {minutes}; give a time above 0"):
+        run(tmp_path / "race", steps=None, minutes=minutes)
+    assert not (tmp_path / "race").exists()
+
+
 def test_tables_are_sorted_means_with_their_spread():
     def record(method, seed, probe):
         score = {"value": probe, "low": 0, "high": 1, "n": 10}
