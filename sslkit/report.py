@@ -117,6 +117,10 @@ def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
     return test.images[chosen], test.images[near], hits
 
 
+WHITENED = (
+    " The last point stands apart: when the last step was done, the features were whitened, which lets neighbours count "
+    "every direction."
+)
 TEXT = {  # figure: (heading, what it is for)
     "views": (
         "What it was shown",
@@ -165,6 +169,8 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]
+        if name == "loss" and getattr(run.encoder, "whitening", None) is not None:
+            text += WHITENED
         body = plots.html(figure)
         if name in explorers:  # the figure is for print, and for readers without scripts
             body = f'{inline(explorers[name])}<div class="still">{body}</div>'

@@ -208,6 +208,8 @@ def test_an_encoder_that_whitens_does_so_after_the_last_step(tiny_shapes, tmp_pa
     assert run.features["random encoder"]["train"].mean(0).abs().max() < 0.05
     assert torch.equal(run.untrained.body[0].weight, run.encoder.first_filters)  # what training began with
 
+    assert "The last point stands apart" in run.report(tmp_path / "report").read_text()
+
     again = sslkit.load(out, tiny_shapes)
     assert torch.equal(again.embed(tiny_shapes.test), run.embed(tiny_shapes.test))
     for split, features in run.features["random encoder"].items():
