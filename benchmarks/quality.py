@@ -4,7 +4,8 @@
     python benchmarks/quality.py --quick                   # to see that it runs (writes no record)
     python benchmarks/quality.py --tables                  # the tables of the records there are
 
-All recipes have the same encoder (`small_resnet`; "quick" tells all its stages) and the same time, counted as processor
+All recipes have the same encoder (`small_resnet`; "quick" tells all its stages, and 64 patches beside; "64 patches" are
+these alone, whitened) and the same time, counted as processor
 seconds of one thread, 110 for a minute of two cores, so that rows of a busy day count, too. "SimCLR", "VICReg" and "DCL"
 are the kit's methods with their usual settings. "lightly's loop" is that of its SimCLR example (end_to_end.py). Natural
 pictures are a file with `train_x` (N, H, W, C) uint8, `train_y`, `test_x`, `test_y`; the last tenth of the training
@@ -23,16 +24,17 @@ from end_to_end import lightly_loop
 from torch import Tensor
 
 import sslkit
-from sslkit import evaluation, nets, recipes
+from sslkit import augment, evaluation, nets, recipes
 from sslkit.datasets import Images
 from sslkit.device import Compute
+from sslkit.train import UNCHANGED
 
 MINUTE = 110.0  # processor seconds
 SEEDS = (0, 1, 2)
 BUDGETS = {"natural": (1, 3, 10), "shapes": (3,), "emoji": (3,)}
 TRAINED = {"quick": "quick", "SimCLR": "simclr", "VICReg": "vicreg", "DCL": "dcl"}
 LIGHTLY = "lightly's loop"
-BASELINES = ("raw pixels", "PCA", "random encoder")
+BASELINES = ("raw pixels", "PCA", "random encoder", "64 patches")
 
 
 @cache
@@ -104,7 +106,19 @@ def baseline(name: str, what: str, seed: int, options) -> dict:
     about = {"what": what, "data": name, "minutes": 0, "seed": seed, "threads": 1}
     if what == "random encoder":
         return about | {"values": exam(embed(recipes.method("simclr", data, seed=seed).encoder, data), data)}
+    if what == "64 patches":
+        return about | {"values": exam(embed(patches(data), data), data)}
     return about | {"values": exam(evaluation.baselines(data)[what], data)}
+
+
+def patches(data: Images) -> nets.Encoder:
+    """What "quick" tells beside its network, and nothing else."""
+    channels = min(3, data.shape[0])
+    layer = nets.PatchDictionary(channels, 64)
+    encoder = nets.Encoder(layer, dim=layer.dim, in_channels=channels, whiten=True)
+    x = augment.to_float(data.train.images[:UNCHANGED])
+    layer.fit(encoder.set_statistics(x).normalise(x))
+    return encoder.eval().finish(x)
 
 
 def rows() -> dict:

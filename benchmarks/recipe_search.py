@@ -45,6 +45,7 @@ class Recipe:
     all_stages: bool = False
     grid: int = 1  # features are means over its fields
     patches: bool = False  # first filters from patches of the pictures
+    dictionary: int = 0  # so many patches are told beside
     ridge: float | None = None  # of whitened features
     sizes: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     least: float | None = None  # share of the area that a crop has at least, if not the recipe's
@@ -55,7 +56,8 @@ class Recipe:
 
 
 BASE = Recipe(sizes=GROWING, all_stages=True)
-QUICK = replace(BASE, grid=2, patches=True, ridge=1.0)
+FRAME = replace(BASE, grid=2, patches=True, ridge=1.0)
+DCL = replace(FRAME, loss="dcl", temperature=0.1)
 CHANGES = {
     "temperature 0.5, nothing else": Recipe(temperature=0.5),
     "temperature 0.2": Recipe(),
@@ -73,16 +75,18 @@ CHANGES = {
     "+ quadrants": replace(BASE, grid=2),
     "+ quadrants, whitened, ridge 0.1": replace(BASE, grid=2, ridge=0.1),
     "+ quadrants, whitened": replace(BASE, grid=2, ridge=1.0),
-    "+ quadrants, whitened, first filters from patches": QUICK,
-    "with that: DCL, temperature 0.1": replace(QUICK, loss="dcl", temperature=0.1),
-    "with that: VICReg": replace(QUICK, loss="vicreg"),
-    "with that: temperature 0.1": replace(QUICK, temperature=0.1),
-    "with that: two small crops": replace(QUICK, small_crops=2),
-    "with that: averaged weights": replace(QUICK, average=0.98),
-    "with that: smaller still (3/8, 1/2, 3/4)": replace(QUICK, sizes=((0.0, 0.375), (0.4, 0.5), (0.7, 0.75))),
-    "with that: weak colours": replace(QUICK, colours=0.5),
-    "with that: crops from 0.4": replace(QUICK, least=0.4),
-    "with that: widths 64-128-256": replace(QUICK, widths=(64, 128, 256)),
+    "+ quadrants, whitened, first filters from patches": FRAME,
+    "with that: DCL, temperature 0.1": DCL,
+    "with that: DCL, and 64 patches beside": replace(DCL, dictionary=64),
+    "with that: DCL, and 256 patches beside": replace(DCL, dictionary=256),
+    "with that: VICReg": replace(FRAME, loss="vicreg"),
+    "with that: temperature 0.1": replace(FRAME, temperature=0.1),
+    "with that: two small crops": replace(FRAME, small_crops=2),
+    "with that: averaged weights": replace(FRAME, average=0.98),
+    "with that: smaller still (3/8, 1/2, 3/4)": replace(FRAME, sizes=((0.0, 0.375), (0.4, 0.5), (0.7, 0.75))),
+    "with that: weak colours": replace(FRAME, colours=0.5),
+    "with that: crops from 0.4": replace(FRAME, least=0.4),
+    "with that: widths 64-128-256": replace(FRAME, widths=(64, 128, 256)),
 }
 LOSSES = {
     "simclr": lambda a, b, recipe: losses.nt_xent(a, b, temperature=recipe.temperature),
@@ -94,8 +98,8 @@ LOSSES = {
 def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float) -> tuple[nets.Encoder, int]:
     """The encoder, or its average if the recipe asks for it, and the number of steps."""
     torch.manual_seed(0)
-    ends = {"all_stages": recipe.all_stages, "grid": recipe.grid, "patches": recipe.patches}
-    encoder = nets.small_resnet(min(3, images.shape[1]), widths=recipe.widths, whiten=recipe.ridge is not None, **ends)
+    ends = {name: getattr(recipe, name) for name in ("widths", "all_stages", "grid", "patches", "dictionary")}
+    encoder = nets.small_resnet(min(3, images.shape[1]), whiten=recipe.ridge is not None, **ends)
     encoder.set_statistics(augment.to_float(images[:4096]))
     network = nn.Sequential(encoder, nets.projection_head(encoder.dim, 512, 128)).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(encoder) if recipe.average else encoder
@@ -126,10 +130,10 @@ def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float
             if recipe.average:
                 follow(averaged, encoder, min(recipe.average, (step + 1) / (step + 10)))
         step += 1
-    averaged.eval()
-    if recipe.ridge is not None:
-        with torch.no_grad():
-            averaged.whitening.fit(evaluation.features(averaged, images[:4096]), ridge=recipe.ridge)
+    averaged.eval().finish(augment.to_float(images[:4096]))
+    if recipe.ridge not in (None, 1.0):
+        averaged.whitening.set_fitted(False)
+        averaged.whitening.fit(evaluation.features(averaged, images[:4096]), ridge=recipe.ridge)
     return averaged, step
 
 
@@ -210,10 +214,11 @@ def rows() -> dict:
         "temperature 0.5, nothing else", "temperature 0.2", "growing views", "growing views, all stages",
         "+ quadrants", "+ quadrants, whitened, ridge 0.1", "+ quadrants, whitened",
         "+ quadrants, whitened, first filters from patches", "with that: DCL, temperature 0.1",
+        "with that: DCL, and 64 patches beside",
     )  # fmt: skip
     wanted = [("natural", what, 1) for what in CHANGES]
     wanted += [(data, what, 1) for data in ("shapes", "emoji") for what in chosen]
-    wanted += [("natural", what, 3) for what in chosen[3::2]]
+    wanted += [("natural", what, 3) for what in (*chosen[3::4], *chosen[-2:])]
     name = lambda data, what, minutes: f"{data}-{minutes}-{what}".replace("/", ":")
     return {name(*row): partial(measure, *row) for row in wanted}
 

@@ -31,9 +31,9 @@ class Block(nn.Module):
 
 class Encoder(nn.Module):
     """Pixels in [0, 1], (N, C, H, W), to representations (N, D): the mean activations of the last block, or, with
-    all_stages, of each, in every field of a grid; whitened if the encoder was made so."""
+    all_stages, of each, in every field of a grid; then those of a dictionary of patches, and whitened, if it was made so."""
 
-    def __init__(self, in_channels, widths, all_stages=False, grid=1, whiten=False, patches=False, **_):
+    def __init__(self, in_channels, widths, all_stages=False, grid=1, patches=False, dictionary=0, whiten=False, **_):
         super().__init__()
         stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
         stages = [Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(zip([widths[0], *widths], widths))]
@@ -43,20 +43,43 @@ class Encoder(nn.Module):
         self.register_buffer(
             "first_filters", torch.empty_like(stem[0].weight) if patches else None
         )  # not used any more
-        self.whitening = Whitening(grid**2 * (sum(widths) if all_stages else widths[-1])) if whiten else nn.Identity()
+        self.beside = PatchDictionary(in_channels, dictionary, grid) if dictionary else None
+        width = (sum(widths) if all_stages else widths[-1]) + dictionary
+        self.whitening = Whitening(grid**2 * width) if whiten else nn.Identity()
 
     def forward(self, x):
-        x, told = (x - self.mean) / self.std, []
+        x = (x - self.mean) / self.std
+        beside, told = [] if self.beside is None else [self.beside(x)], []
         for part in self.body:
             x = part(x)
             if isinstance(part, Block):
                 told.append(nn.functional.adaptive_avg_pool2d(x, self.grid).flatten(1))
-        return self.whitening(torch.cat(told, 1) if self.all_stages else told[-1])
+        told = told if self.all_stages else told[-1:]
+        return self.whitening(torch.cat(told + beside, 1))
+
+
+class PatchDictionary(nn.Module):
+    """How much the fields of a picture look like typical patches."""
+
+    def __init__(self, in_channels, n, grid, size=6):
+        super().__init__()
+        self.grid, width = grid, in_channels * size**2
+        self.register_buffer("is_fitted", torch.tensor(False))
+        self.register_buffer("filters", torch.empty(width, in_channels, size, size))
+        self.register_buffer("centres", torch.empty(n, width, 1, 1))
+        self.register_buffer("floor", torch.empty(()))
+
+    def forward(self, x):
+        z = nn.functional.conv2d(x, self.filters, stride=2, padding=2)
+        cosine = nn.functional.conv2d(z / (z.norm(dim=1, keepdim=True) + self.floor), self.centres)
+        told = torch.relu(cosine - cosine.mean(1, keepdim=True))
+        return nn.functional.adaptive_avg_pool2d(told, self.grid).flatten(1)
 
 
 class Whitening(nn.Module):
     def __init__(self, dim):
         super().__init__()
+        self.register_buffer("is_fitted", torch.tensor(False))
         self.register_buffer("mean", torch.empty(dim))
         self.register_buffer("matrix", torch.empty(dim, dim))
 

@@ -117,9 +117,9 @@ def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
     return test.images[chosen], test.images[near], hits
 
 
-WHITENED = (
-    " The last point stands apart: when the last step was done, the features were whitened, which lets neighbours count "
-    "every direction."
+FINISHED = (
+    " The last point stands apart: it was taken when the last step was done, and the encoder finished: all its features "
+    "were whitened, which lets neighbours count every direction."
 )
 TEXT = {  # figure: (heading, what it is for)
     "views": (
@@ -170,7 +170,7 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
     for name, figure in figures.items():
         heading, text = TEXT[name]
         if name == "loss" and getattr(run.encoder, "whitening", None) is not None:
-            text += WHITENED
+            text += FINISHED
         body = plots.html(figure)
         if name in explorers:  # the figure is for print, and for readers without scripts
             body = f'{inline(explorers[name])}<div class="still">{body}</div>'

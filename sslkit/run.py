@@ -202,9 +202,8 @@ class Run:
         `evaluation.split_features`.
         """
         data, encoders = self.data, {"this encoder": self.encoder}
-        if self.untrained is not None:  # an encoder that whitens is compared with one that does
-            whitened = copy.deepcopy(self.untrained).eval()
-            encoders["random encoder"] = whitened.whiten(augment.to_float(unchanged(data)))
+        if self.untrained is not None:  # a dictionary and whitening need no training, so its baseline has them, too
+            encoders["random encoder"] = copy.deepcopy(self.untrained).eval().finish(augment.to_float(unchanged(data)))
         learned = {name: evaluation.split_features(encoder, data) for name, encoder in encoders.items()}
         return learned | evaluation.baselines(data)
 

@@ -1,7 +1,9 @@
 """Encoders and heads: shapes, statistics, rebuilding from their description, norms, clear errors."""
 
+import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -71,28 +73,42 @@ def test_whitening_of_features_that_have_collapsed_is_finite():
     assert layer(torch.randn(3, 4)).isfinite().all()
 
 
-def test_an_encoder_whitens_its_own_features_however_often():
+FITTED = {"whiten": {"whiten": True}, "dictionary": {"dictionary": 5}, "both": {"dictionary": 5, "whiten": True}}
+
+
+@pytest.mark.parametrize("ends", FITTED.values(), ids=FITTED)
+def test_an_encoder_is_finished_as_often_as_one_likes(ends):
     torch.manual_seed(0)
-    encoder, x = nets.small_resnet(widths=(4, 6, 8), whiten=True).eval(), torch.rand(64, 3, 16, 16)
+    encoder, x = nets.small_resnet(widths=(4, 6, 8), **ends).eval(), torch.rand(64, 3, 16, 16)
     raw = encoder(x)
-    first = encoder.whiten(x)(x)
-    torch.testing.assert_close(encoder.whiten(x)(x), first)
+    assert raw.shape == (64, encoder.dim)
+    first = encoder.finish(x)(x)
     assert not torch.allclose(first, raw)
-    plain = nets.small_resnet(widths=(4, 6, 8)).eval()
-    assert plain.whiten(x) is plain  # nothing to do
+    torch.testing.assert_close(encoder.finish(x)(x), first)
     rebuilt = nets.build(encoder.spec).eval()
     rebuilt.load_state_dict(encoder.state_dict())
     assert torch.equal(rebuilt(x), encoder(x))
+    assert torch.equal(copy.deepcopy(encoder)(x), encoder(x))
+    rebuilt.load_state_dict(nets.build(encoder.spec).state_dict())  # one that is not finished
+    assert not rebuilt(x)[:, 8:].any() or not encoder.beside
+    plain = nets.small_resnet(widths=(4, 6, 8)).eval()
+    assert plain.finish(x) is plain  # nothing to do
+
+
+def tiles(atoms, n=200, seed=0):
+    """Pictures (n, C, 32, 32) tiled from patches (A, C, s, s) of different strength, and which (n, tiles)."""
+    g, size, count = torch.Generator().manual_seed(seed), atoms.shape[-1], (32 // atoms.shape[-1]) ** 2
+    chosen, strength = torch.randint(len(atoms), (n, count), generator=g), 0.5 + torch.rand(n, count, 1, generator=g)
+    parts = atoms.flatten(1)[chosen] * strength
+    parts = parts + 0.01 * torch.randn(parts.shape, generator=g)
+    return torch.nn.functional.fold(parts.transpose(1, 2), 32 // size * size, size, stride=size), chosen
 
 
 def test_a_dictionary_finds_the_patches_that_pictures_are_made_of():
-    """Pictures tiled from three patches: each gets a filter that answers most to it, up to its sign and length."""
-    g = torch.Generator().manual_seed(0)
-    atoms = torch.randn(3, 3, 4, 4, generator=g)
+    """Each gets a filter that answers most to it, up to its sign and length."""
+    atoms = torch.randn(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     atoms = atoms - atoms.mean((1, 2, 3), keepdim=True)
-    chosen, strength = torch.randint(3, (200, 64), generator=g), 0.5 + torch.rand(200, 64, 1, generator=g)
-    tiles = atoms.flatten(1)[chosen] * strength + 0.01 * torch.randn(200, 64, 48, generator=g)
-    x = torch.nn.functional.fold(tiles.transpose(1, 2), 32, 4, stride=4)
+    x, _ = tiles(atoms)
     filters = nets.dictionary(x, 8, 4)
     assert filters.shape == (8, 3, 4, 4)
     answers = (filters.flatten(1) @ atoms.flatten(1).T).argmax(1)
@@ -101,6 +117,50 @@ def test_a_dictionary_finds_the_patches_that_pictures_are_made_of():
     assert nets.dictionary(torch.zeros(9, 1, 8, 8), 4, 4).isfinite().all()  # nothing to see
     with pytest.raises(ValueError, match="4 patches of 4x4 are too few for 8 filters"):
         nets.dictionary(x[:1, :, :8, :8], 8, 4)
+
+
+def test_a_patch_dictionary_is_what_its_definition_says():
+    """Against NumPy loops: cut out, take off the mean, whiten, compare directions, what exceeds the mean, field by field."""
+    torch.manual_seed(0)
+    x = torch.rand(40, 2, 12, 12)
+    layer = nets.PatchDictionary(2, 6, size=4)
+    assert layer.dim == 24
+    assert not layer(x).any()
+    layer.fit(x)
+    told = layer(x[:2]).numpy()
+    whiten, centres, length = (
+        v.numpy() if hasattr(v, "numpy") else v for v in nets.patches.typical(x, 6, 4, ridge=0.01)
+    )
+    np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1, rtol=1e-5)
+    padded = np.pad(x[:2].numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    expected = np.zeros((2, 6, 6, 6))
+    for b, i, j in np.ndindex(2, 6, 6):
+        patch = padded[b, :, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4].ravel()
+        z = whiten @ (patch - patch.mean())
+        cosine = centres @ z / (np.linalg.norm(z) + 0.5 * length)
+        expected[b, :, i, j] = np.maximum(cosine - cosine.mean(), 0)
+    fields = expected.reshape(2, 6, 2, 3, 2, 3).mean((3, 5))
+    np.testing.assert_allclose(told, fields.reshape(2, 24), atol=1e-5)
+
+
+def test_a_patch_dictionary_tells_what_is_where_whatever_the_contrast():
+    atoms = torch.randn(3, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    x, _ = tiles(atoms)
+    layer = nets.PatchDictionary(1, 3)
+    layer.fit(x)
+    here = torch.zeros(3, 1, 24, 24)
+    here[:, :, 4:10, 4:10] = atoms - atoms.mean((1, 2, 3), keepdim=True)  # in the first quadrant, on the layer's grid
+    told = layer(here).view(3, 3, 4)
+    assert (told[:, :, 0].argmax(1).unique().numel(), told.flatten(1).argmax(1).remainder(4).tolist()) == (3, [0, 0, 0])
+    torch.testing.assert_close(layer(20 * here), layer(10 * here), atol=0.02, rtol=0.05)
+    assert layer(torch.ones(1, 1, 24, 24))[0].view(3, 4).std(1).max() < 0.05  # nothing to see but the border
+
+
+@pytest.mark.parametrize("shape", [(30, 3, 8, 8), (30, 3, 4, 4), (2, 3, 32, 32), (5, 3, 5, 50)])
+def test_pictures_too_few_or_too_small_for_a_dictionary_are_told_without(shape):
+    encoder, x = nets.small_resnet(widths=(4, 6, 8), dictionary=64, whiten=True).eval(), torch.rand(shape)
+    assert encoder.finish(x)(x).isfinite().all()
+    assert not encoder.beside(x).any()
 
 
 def test_first_filters_come_from_the_pictures_and_are_remembered():

@@ -188,23 +188,23 @@ def test_gray_and_transparent_pictures(channels, tmp_path):
 
 def test_a_recipe_brings_its_encoder_and_its_training(tiny_shapes):
     run = sslkit.pretrain("quick", tiny_shapes, **QUICK)
-    assert run.encoder.dim == 4 * (32 + 64 + 128)
+    assert run.encoder.dim == 4 * (32 + 64 + 128 + 64)  # three stages and the dictionary, in quadrants
     assert run.config.resolutions == (0.5, 0.75, 1.0)
-    assert run.method.spec["temperature"] == 0.2
+    assert run.method.spec["temperature"] == 0.1
     with pytest.raises(ValueError, match="Unknown method 'quick'"):  # more than a method
         sslkit.recipes.method("quick", tiny_shapes)
     whole = sslkit.pretrain("quick", tiny_shapes, resolutions=(1.0,), temperature=0.4, **QUICK)
     assert (whole.config.resolutions, whole.method.spec["temperature"]) == ((1.0,), 0.4)
 
 
-def test_an_encoder_that_whitens_does_so_after_the_last_step(tiny_shapes, tmp_path):
-    """Not before, so that a run that was stopped goes on as if nothing had been; and its baseline whitens, too."""
+def test_an_encoder_is_finished_after_the_last_step(tiny_shapes, tmp_path):
+    """Not before, so that a run that was stopped goes on as if nothing had been; and so is its baseline."""
     out = tmp_path / "run"
     run = sslkit.pretrain("quick", tiny_shapes, **QUICK, resume=out)
     h = run.embed(tiny_shapes.train)
     assert h.mean(0).abs().max() < 0.05
-    assert not torch.equal(run.encoder.whitening.matrix, torch.eye(run.encoder.dim))
-    assert torch.equal(run.untrained.whitening.matrix, torch.eye(run.encoder.dim))
+    for encoder, finished in ((run.encoder, True), (run.untrained, False)):
+        assert (encoder.beside.fitted, encoder.whitening.fitted) == (finished, finished)
     assert run.features["random encoder"]["train"].mean(0).abs().max() < 0.05
     assert torch.equal(run.untrained.body[0].weight, run.encoder.first_filters)  # what training began with
 
@@ -220,16 +220,16 @@ def test_a_method_whose_steps_were_timed_still_finishes(tiny_shapes):
     method, settings = sslkit.recipes.recipe("quick", tiny_shapes)
     config = sslkit.train.resolve(sslkit.train.TrainConfig(steps=6, batch_size=32, **settings))
     sslkit.train.step_seconds(method, tiny_shapes, config, warm=1, steps=3)
-    untouched = torch.eye(method.encoder.dim)
-    assert torch.equal(method.encoder.whitening.matrix, untouched)
+    assert not method.encoder.whitening.fitted
     sslkit.train.fit(method, tiny_shapes, config)
-    assert not torch.equal(method.encoder.whitening.matrix, untouched)
+    assert method.encoder.whitening.fitted
 
 
-def test_fine_tuning_leaves_the_whitening_as_it_is(tiny_shapes):
+def test_fine_tuning_leaves_what_was_fitted_as_it_is(tiny_shapes):
     run = sslkit.pretrain("quick", tiny_shapes, **QUICK)
     model, _ = sslkit.fine_tune.fine_tune(run.encoder, tiny_shapes, steps=3)
     assert torch.equal(model.encoder.whitening.matrix, run.encoder.whitening.matrix)
+    assert torch.equal(model.encoder.beside.centres, run.encoder.beside.centres)
 
 
 # ---- bad input: one clear sentence, nothing half-written

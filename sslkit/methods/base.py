@@ -10,7 +10,7 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
-from sslkit import augment
+from sslkit import augment, nets
 
 
 @dataclass
@@ -58,13 +58,13 @@ class Method(nn.Module):
         """Move what gradients do not move (a teacher, a queue). `progress` runs from 0 to 1. Nothing by default."""
 
     def finish(self, pictures: Callable[[], Tensor]) -> None:
-        """When the last step is done: an encoder that ends in a whitening layer fits it.
+        """When the last step is done: an encoder with layers that are fitted to it when trained fits them.
 
         pictures: gives training pictures (N, C, H, W) as they are, when it is called.
         """
-        if getattr(self.encoder, "whitening", None) is not None:
+        if any(isinstance(layer, nets.Fitted) for layer in self.encoder.modules()):
             with looking(self):
-                self.encoder.whiten(augment.to_float(pictures()))
+                self.encoder.finish(augment.to_float(pictures()))
 
     def param_groups(self, progress: float) -> list[dict]:
         """Parameters with the factors on their learning rate and weight decay. No decay on biases and norms (1-D)."""

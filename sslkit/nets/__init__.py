@@ -4,15 +4,17 @@ from sslkit.nets.critics import PairCritic, SimilarityNetwork, critic, discrimin
 from sslkit.nets.decoders import ImageDecoder, PatchDecoder
 from sslkit.nets.encoders import Encoder, adapt, build, resnet18, small_resnet, tiny_vit
 from sslkit.nets.heads import Prototypes, prediction_head, projection_head
-from sslkit.nets.norms import Whitening
-from sslkit.nets.patches import dictionary
+from sslkit.nets.norms import Fitted, Whitening
+from sslkit.nets.patches import PatchDictionary, dictionary
 from sslkit.nets.teacher import Queue, Teacher
 
 __all__ = [
     "Encoder",
+    "Fitted",
     "ImageDecoder",
     "PairCritic",
     "PatchDecoder",
+    "PatchDictionary",
     "Prototypes",
     "Queue",
     "SimilarityNetwork",

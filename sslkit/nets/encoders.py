@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sslkit.errors import unknown
 from sslkit.nets.norms import Whitening, make_norm
-from sslkit.nets.patches import dictionary
+from sslkit.nets.patches import PatchDictionary, dictionary
 from sslkit.nets.vit import VisionTransformer
 
 
@@ -18,8 +18,9 @@ class Encoder(nn.Module):
     Input: float images (B, C, H, W) in [0, 1]. Output: representations h (B, dim). `mean` and `std` are buffers, so they
     are saved and exported with the weights, and nobody can forget to normalise.
     `spec` is a dictionary of plain values from which `build` makes the same network again (None: only its owner can).
-    whiten: end in a `Whitening`, to be fitted by `whiten` when the network is trained. patches: begin with filters that are
-    made from the pictures, see `dictionary`, if body[0] is a convolution.
+    patches: begin with filters that are made from the pictures, see `dictionary`, if body[0] is a convolution.
+    beside: a layer (B, C, H, W) -> (B, beside.dim) whose features follow those of the body. whiten: end in a `Whitening`.
+    Both are fitted by `finish`, when the network is trained, and do nothing until then.
     """
 
     def __init__(
@@ -29,18 +30,23 @@ class Encoder(nn.Module):
         dim: int,
         in_channels: int,
         spec: dict | None = None,
-        whiten: bool = False,
         patches: bool = False,
+        beside: PatchDictionary | None = None,
+        whiten: bool = False,
     ):
         super().__init__()
-        self.body, self.dim, self.in_channels, self.spec = body, dim, in_channels, spec
-        self.whitening = Whitening(dim) if whiten else None
+        self.body, self.in_channels, self.spec = body, in_channels, spec
+        self.dim = dim + (0 if beside is None else beside.dim)
+        self.beside, self.whitening = beside, Whitening(self.dim) if whiten else None
         self.register_buffer("first_filters", body[0].weight.detach().clone() if patches else None)
         self.register_buffer("mean", torch.full((in_channels, 1, 1), 0.5))
         self.register_buffer("std", torch.full((in_channels, 1, 1), 0.25))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.body(self.normalise(x))  # (B, dim)
+        x = self.normalise(x)
+        h = self.body(x)
+        if self.beside is not None:
+            h = torch.cat([h, self.beside(x)], 1)  # (B, dim)
         return h if self.whitening is None else self.whitening(h)
 
     def normalise(self, x: Tensor) -> Tensor:
@@ -76,14 +82,18 @@ class Encoder(nn.Module):
         self.body[0].weight.copy_(filters)
 
     @torch.no_grad()
-    def whiten(self, x: Tensor, *, batch_size: int = 512) -> Encoder:
-        """Fit the whitening layer, if there is one, on images in [0, 1], (N, C, H, W). To be called in eval mode.
+    def finish(self, x: Tensor, *, batch_size: int = 512) -> Encoder:
+        """Fit what is fitted to a trained network, if it has such layers, on images in [0, 1], (N, C, H, W): `beside`, then
+        `whitening`. To be called in eval mode.
 
         Some thousand images, so that there are a few for each dimension. Returns itself.
         """
+        x = x.to(self.mean.device)
+        if self.beside is not None:
+            self.beside.fit(self.normalise(x))
         if self.whitening is not None:
-            self.whitening.reset()
-            self.whitening.fit(torch.cat([self(part.to(self.mean.device)) for part in x.split(batch_size)]))
+            self.whitening.set_fitted(False)
+            self.whitening.fit(torch.cat([self(part) for part in x.split(batch_size)]))
         return self
 
 
@@ -134,24 +144,28 @@ def small_resnet(
     norm: str = "batch",
     all_stages: bool = False,
     grid: int = 1,
-    whiten: bool = False,
     patches: bool = False,
+    dictionary: int = 0,
+    whiten: bool = False,
 ) -> Encoder:
     """A residual network for two CPU cores and pictures of about 32x32.
 
     The stem halves the picture at once (4x4 convolution, stride 2), because most of the work of a residual network is done
     at full resolution; every later stage halves it again and widens.
     all_stages, grid: what is told, see `Stages`. By default the last stage's means over the picture, and `dim` is the last
-    width. whiten: end in a `Whitening`. patches: the stem begins as a `dictionary` of patches instead of random filters.
+    width. patches: the stem begins with filters made from patches of the pictures, instead of random ones.
+    dictionary: how many patches of a `PatchDictionary` are told beside it. whiten: end in a `Whitening`.
     """
     stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), make_norm(norm, widths[0]), nn.ReLU()]
     pairs = zip((widths[0], *widths), widths)
     stages = [Block(a, b, stride=1 if i == 0 else 2, norm=norm) for i, (a, b) in enumerate(pairs)]
     dim = grid**2 * (sum(widths) if all_stages else widths[-1])
     spec = {"name": "small_resnet", "in_channels": in_channels, "widths": list(widths), "norm": norm}
-    spec |= {"all_stages": all_stages, "grid": grid, "whiten": whiten, "patches": patches}
+    spec |= {"all_stages": all_stages, "grid": grid, "patches": patches, "dictionary": dictionary, "whiten": whiten}
     body = Stages(*stem, *stages, tell_all=all_stages, grid=grid)
-    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec, whiten=whiten, patches=patches)
+    ends = {"patches": patches, "whiten": whiten}
+    ends["beside"] = PatchDictionary(in_channels, dictionary, grid=grid) if dictionary else None
+    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec, **ends)
 
 
 def resnet18(in_channels: int = 3, *, norm: str = "batch") -> Encoder:

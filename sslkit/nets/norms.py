@@ -1,4 +1,4 @@
-"""Normalisation layers: by name, for images (B, C, H, W) and for vectors (B, C); and one for the end of an encoder."""
+"""Normalisation layers: by name, for images (B, C, H, W) and for vectors (B, C); and what is fitted at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,24 @@ def make_norm(kind: str, channels: int, *, images: bool = True, affine: bool = T
     raise unknown("norm", kind, ["batch", "group"])
 
 
-class Whitening(nn.Module):
+class Fitted(nn.Module):
+    """A layer that training does not touch: its buffers are filled when training is done, and until then it does nothing.
+
+    `fitted` says whether that has happened, and is known again when weights are loaded.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.fitted = False
+        self.register_buffer("is_fitted", torch.tensor(False))  # for `state_dict`; a step must not wait for a tensor
+        self.register_load_state_dict_post_hook(lambda layer, _: layer.set_fitted(bool(layer.is_fitted)))
+
+    def set_fitted(self, fitted: bool = True) -> None:
+        self.fitted = fitted
+        self.is_fitted.fill_(fitted)
+
+
+class Whitening(Fitted):
     """A linear map that flattens features: mean 0, and no direction in which they vary much more than in others.
     (B, D) -> (B, D).
 
@@ -35,11 +52,7 @@ class Whitening(nn.Module):
         self.register_buffer("matrix", torch.eye(dim))
 
     def forward(self, h: Tensor) -> Tensor:
-        return (h - self.mean) @ self.matrix
-
-    def reset(self) -> None:
-        self.mean.zero_()
-        self.matrix.copy_(torch.eye(len(self.mean)))
+        return (h - self.mean) @ self.matrix if self.fitted else h
 
     def fit(self, h: Tensor, *, ridge: float = 1.0) -> None:
         """Measure features (N, D), standardised first: a direction with the variance v gets v / (v + ridge).
@@ -52,6 +65,7 @@ class Whitening(nn.Module):
         z = (h - mean) / scale
         self.mean.copy_(mean)
         self.matrix.copy_(zca(z, ridge) / scale[:, None])
+        self.set_fitted()
 
 
 def zca(z: Tensor, ridge: float) -> Tensor:
