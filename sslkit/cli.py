@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("quickstart", help="pretrain without labels, evaluate, write a report")
     command.add_argument("--data", default="shapes", help="a data set, a folder of pictures or an .npz file (shapes)")
-    command.add_argument("--method", default="quick", help="how to learn (quick, which is a fast SimCLR)")
+    command.add_argument("--method", default="quick", help="how to learn (quick: what learns most in a few minutes)")
     command.add_argument("--minutes", type=float, default=3.0, help="minutes of training (3)")
     command.add_argument("--seed", type=int, default=0, help="random seed (0)")
     command.add_argument("--out", default="runs/quickstart", help="where to write (runs/quickstart)")
