@@ -156,6 +156,18 @@ def test_a_patch_dictionary_tells_what_is_where_whatever_the_contrast():
     assert layer(torch.ones(1, 1, 24, 24))[0].view(3, 4).std(1).max() < 0.05  # nothing to see but the border
 
 
+def test_an_encoder_shows_its_dictionary_what_its_body_sees():
+    x = (
+        torch.rand(50, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        * torch.tensor([1.0, 0.3, 0.1])[:, None, None]
+    )
+    encoder, alone = nets.small_resnet(widths=(4, 6, 8), grid=2, dictionary=5), nets.PatchDictionary(3, 5)
+    encoder.set_statistics(x).eval().finish(x)
+    alone.fit(encoder.normalise(x))
+    assert torch.equal(encoder.beside.filters, alone.filters)
+    assert torch.equal(encoder(x)[:, 4 * 8 :], alone(encoder.normalise(x)))
+
+
 @pytest.mark.parametrize("shape", [(30, 3, 8, 8), (30, 3, 4, 4), (2, 3, 32, 32), (5, 3, 5, 50)])
 def test_pictures_too_few_or_too_small_for_a_dictionary_are_told_without(shape):
     encoder, x = nets.small_resnet(widths=(4, 6, 8), dictionary=64, whiten=True).eval(), torch.rand(shape)
