@@ -71,7 +71,10 @@ def learn(name: str, data: Images, seconds: float, seed: int) -> tuple[nets.Enco
     start = time.process_time()
     sslkit.pretrain(name, data, steps=20, **plain)
     steps = max(20, int(seconds / ((time.process_time() - start) / 20)))
-    return sslkit.pretrain(name, data, steps=steps, **plain).encoder, steps
+    run = sslkit.pretrain(name, data, steps=steps, **plain)
+    if run.history.step < steps:  # Ctrl-C and SIGTERM end a run in good order
+        raise SystemExit("stopped; no record is written")
+    return run.encoder, steps
 
 
 def lightly(data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:
