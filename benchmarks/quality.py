@@ -64,8 +64,8 @@ def embed(encoder: nets.Encoder, data: Images) -> dict[str, Tensor]:
 
 
 def learn(name: str, data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:
-    """A recipe of the kit for so many processor seconds: throw-away runs of 3 and of 24 steps tell what a step costs, and what
-    comes once, before the first and after the last."""
+    """A recipe of the kit for so many processor seconds: throw-away runs of 3 and of 24 steps tell what a step costs, and
+    what comes once, before the first and after the last."""
     plain = {"seed": seed, "marks": 0, "device": "cpu", "precision": "float32", "progress": False}
     plain["batch_size"] = min(256, len(data.train) // 2)
     spent = []
