@@ -156,6 +156,15 @@ def test_a_patch_dictionary_tells_what_is_where_whatever_the_contrast():
     assert layer(torch.ones(1, 1, 24, 24))[0].view(3, 4).std(1).max() < 0.05  # nothing to see but the border
 
 
+def test_of_many_patches_a_share_is_enough(monkeypatch):
+    x, seen = torch.rand(40, 3, 12, 12), []
+    monkeypatch.setattr(nets.patches, "MOST", 50)  # of 160
+    unfold = torch.nn.functional.unfold
+    monkeypatch.setattr(nets.patches.F, "unfold", lambda x, *a, **k: seen.append(x) or unfold(x, *a, **k))
+    nets.PatchDictionary(3, 6).fit(x)
+    assert torch.equal(seen[0], x[::4])  # 40 patches
+
+
 def test_an_encoder_shows_its_dictionary_what_its_body_sees():
     x = (
         torch.rand(50, 3, 16, 16, generator=torch.Generator().manual_seed(0))
