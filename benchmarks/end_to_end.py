@@ -7,8 +7,8 @@ lightly's loop is that of its SimCLR example: a DataLoader of PIL pictures (here
 NTXentLoss, SGD, a view at a time through the same small_resnet, 256 pictures of 32 x 32 per step.
 "alike" gives both the same views, number format and memory layout. "defaults" gives sslkit what it chooses itself, and
 lightly float32, PyTorch's layout and the transform of its example. "quick" is the recipe of `make run`, beside lightly as in
-"defaults": a third of its steps see views of half the side, a third of three quarters. (What it fits once, when training is
-done, is not in it.) "encoder" is the bare one on ready views of full size, in the format and the layout of sslkit.
+"defaults": two thirds of its steps see views of half the side, a sixth of three quarters. (What it fits once, when training
+is done, is not in it.) "encoder" is the bare one on ready views of full size, in the format and the layout of sslkit.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def measure(what: str, options) -> dict:
     if what == "quick":
         method, usual = recipes.recipe("quick", data)
         method.finish = lambda pictures: None
-        config = replace(config, **usual)
+        config = replace(config, **usual, steps=len(usual["resolutions"]) + 1)
     train.fit(method, data, config)
     x = compute.layout(torch.rand(2 * batch, 3, 32, 32))
     seconds, rounds = in_turn(

@@ -79,16 +79,16 @@ def quick(data: Images, *, seed: int = 0, **options) -> tuple[Method, dict]:
     """What learned most per minute of two CPU cores (RESULTS.md, "Quality per minute"): decoupled contrastive learning, with
     more to it.
 
-    A low temperature; views that grow from half the side to all of it, so that more of them are seen; an encoder that begins
-    with filters made from patches of the pictures, and tells all its stages, in quadrants. When training is done, how much
-    the quadrants look like 64 typical patches is told beside it, and all features are whitened, so that neighbours count
-    every direction.
+    A low temperature; views of half the side for two thirds of the steps, and of all of it for the last sixth, so that
+    more of them are seen; an encoder that begins with filters made from patches of the pictures, and tells all its stages,
+    in quadrants. When training is done, how much the quadrants look like 64 typical patches is told beside it, and all
+    features are whitened, so that neighbours count every direction.
     options: `encoder`, and those of `methods.DCL`.
     Returns the method, and settings of `TrainConfig`.
     """
     ends = {"patches": True, "all_stages": True, "grid": 2, "dictionary": 64, "whiten": True}
     settings = {"encoder": encoder(data, seed=seed, **ends), "temperature": 0.1, **options}
-    return method("dcl", data, seed=seed, **settings), {"resolutions": (0.5, 0.75, 1.0)}
+    return method("dcl", data, seed=seed, **settings), {"resolutions": (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)}
 
 
 RECIPES: dict[str, Callable[..., tuple[Method, dict]]] = {"quick": quick}

@@ -202,11 +202,13 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
 def step_seconds(
     method: Method, data: Images | Stream, config: TrainConfig, *, warm: int = WARM, steps: int = 20
 ) -> float:
-    """How long a step takes here, on average over the resolutions. `method` is trained for so many steps.
+    """How long a step takes here, on average over the resolutions. `method` is trained for so many steps, at
+    least one of each.
 
     Medians, so that a busy second does not count.
     """
-    few = replace(config, steps=warm, marks=0)
+    parts = len(config.resolutions)
+    few, steps = replace(config, steps=warm, marks=0), max(steps, parts)
     method.finish = lambda pictures: None  # what follows the last step is not a step
     try:
         fit(method, data, few)
@@ -216,7 +218,7 @@ def step_seconds(
     if timed.step < steps:
         raise KeyboardInterrupt
     ends = [0.0, *(row["seconds"] for row in timed.rows)]  # a row per step
-    times, parts = [after - before for before, after in pairwise(ends)], len(config.resolutions)
+    times = [after - before for before, after in pairwise(ends)]
     return mean(median(times[i * steps // parts : (i + 1) * steps // parts]) for i in range(parts))
 
 

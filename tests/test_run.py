@@ -189,7 +189,7 @@ def test_gray_and_transparent_pictures(channels, tmp_path):
 def test_a_recipe_brings_its_encoder_and_its_training(tiny_shapes):
     run = sslkit.pretrain("quick", tiny_shapes, **QUICK)
     assert run.encoder.dim == 4 * (32 + 64 + 128 + 64)  # three stages and the dictionary, in quadrants
-    assert run.config.resolutions == (0.5, 0.75, 1.0)
+    assert run.config.resolutions == (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)
     assert run.method.spec["temperature"] == 0.1
     with pytest.raises(ValueError, match="Unknown method 'quick'"):  # more than a method
         sslkit.recipes.method("quick", tiny_shapes)

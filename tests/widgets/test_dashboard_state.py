@@ -40,10 +40,10 @@ def stopped(board, step):
 
 def test_a_recipe_brings_its_settings(tiny_shapes):
     board = small(tiny_shapes, "quick")
-    assert board.config.resolutions == (0.5, 0.75, 1.0)
+    assert board.config.resolutions == (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)
     board.start().wait(60)
     assert board.phase == "finished"
-    assert board.run.config.resolutions == (0.5, 0.75, 1.0)
+    assert board.run.config.resolutions == (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)
     with pytest.raises(TypeError, match="Unknown options nonsense"):
         widgets.Dashboard(board.method, tiny_shapes, nonsense=1)
 
