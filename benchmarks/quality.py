@@ -5,11 +5,11 @@
     python benchmarks/quality.py --tables                  # the tables of the records there are
 
 All recipes have the same encoder (`small_resnet`; "quick" tells all its stages, and 64 patches beside; "64 patches" are
-these alone, whitened) and the same time, counted as processor
-seconds of one thread, 110 for a minute of two cores, so that rows of a busy day count, too. "SimCLR", "VICReg" and "DCL"
-are the kit's methods with their usual settings. "lightly's loop" is that of its SimCLR example (end_to_end.py). Natural
-pictures are a file with `train_x` (N, H, W, C) uint8, `train_y`, `test_x`, `test_y`; the last tenth of the training
-pictures is for validation. kNN: 20 neighbours, cosine. The linear probe's decay is chosen on validation pictures.
+these alone, whitened) and the same time, counted as processor seconds of one thread, 110 for a minute of two cores, so
+that rows of a busy day count, too. "SimCLR", "VICReg" and "DCL" are the kit's methods with their usual settings.
+"lightly's loop" is that of its SimCLR example (end_to_end.py). Natural pictures are a file with `train_x` (N, H, W, C)
+uint8, `train_y`, `test_x`, `test_y`; the last tenth of the training pictures is for validation. kNN: 20 neighbours,
+cosine. The linear probe's decay is chosen on validation pictures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import cache, partial
 
 import numpy as np
 import torch
-from _rows import frame, table
+from _rows import frame, table, train
 from end_to_end import lightly_loop
 from torch import Tensor
 
@@ -30,6 +30,7 @@ from sslkit.device import Compute
 from sslkit.train import UNCHANGED
 
 MINUTE = 110.0  # processor seconds
+FEW = 6  # steps: one of each part of `quick`
 SEEDS = (0, 1, 2)
 BUDGETS = {"natural": (1, 3, 10), "shapes": (3,), "emoji": (3,)}
 TRAINED = {"quick": "quick", "SimCLR": "simclr", "VICReg": "vicreg", "DCL": "dcl"}
@@ -64,21 +65,22 @@ def embed(encoder: nets.Encoder, data: Images) -> dict[str, Tensor]:
 
 
 def learn(name: str, data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:
-    """A recipe of the kit for so many processor seconds: throw-away runs of 3 and of 24 steps tell what a step costs, and
-    what comes once, before the first and after the last."""
-    plain = {"seed": seed, "marks": 0, "device": "cpu", "precision": "float32", "progress": False}
-    plain["batch_size"] = min(256, len(data.train) // 2)
+    """A recipe of the kit for so many processor seconds: short throw-away runs tell what a step costs, and what
+    comes once, before the first and after the last."""
+
+    def run(steps: int) -> sslkit.Run:
+        method, usual = recipes.recipe(name, data, seed=seed)
+        batch = min(256, len(data.train) // 2)
+        return train(method, data, {"steps": steps}, seed, batch_size=batch, device="cpu", **usual)[0]
+
     spent = []
-    for steps in (3, 3, 24):  # the first one warms up
+    for few in (FEW, FEW, 5 * FEW):  # the first one warms up
         start = time.process_time()
-        sslkit.pretrain(name, data, steps=steps, **plain)
+        run(few)
         spent.append(time.process_time() - start)
-    each = (spent[2] - spent[1]) / 21
-    steps = max(20, int((seconds - (spent[1] - 3 * each)) / each))
-    run = sslkit.pretrain(name, data, steps=steps, **plain)
-    if run.history.step < steps:  # Ctrl-C and SIGTERM end a run in good order
-        raise SystemExit("stopped; no record is written")
-    return run.encoder, steps
+    each = (spent[2] - spent[1]) / (4 * FEW)
+    steps = max(20, int((seconds - (spent[1] - FEW * each)) / each))
+    return run(steps).encoder, steps
 
 
 def lightly(data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:

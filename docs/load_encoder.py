@@ -67,11 +67,10 @@ class PatchDictionary(nn.Module):
         self.register_buffer("is_fitted", torch.tensor(False))
         self.register_buffer("filters", torch.empty(width, in_channels, size, size))
         self.register_buffer("centres", torch.empty(n, width, 1, 1))
-        self.register_buffer("floor", torch.empty(()))
 
     def forward(self, x):
         z = nn.functional.conv2d(x, self.filters, stride=2, padding=2)
-        cosine = nn.functional.conv2d(z / (z.norm(dim=1, keepdim=True) + self.floor), self.centres)
+        cosine = nn.functional.conv2d(z / (z.norm(dim=1, keepdim=True) + 1), self.centres)
         told = torch.relu(cosine - cosine.mean(1, keepdim=True))
         return nn.functional.adaptive_avg_pool2d(told, self.grid).flatten(1)
 

@@ -10,7 +10,7 @@ from sslkit.nets.norms import Fitted, zca
 
 ROUNDS = 15  # of k-means
 MOST = 300_000  # patches, of large pictures from every second, third ... only
-FLAT = 0.5  # of the mean length: what has much less contrast than that looks like nothing
+FLAT = 0.5  # of the mean length of a whitened patch: what has much less contrast than that looks like nothing
 
 
 class PatchDictionary(Fitted):
@@ -26,15 +26,16 @@ class PatchDictionary(Fitted):
         super().__init__()
         self.dim, self.grid = grid**2 * n, grid
         width = in_channels * size**2
-        self.register_buffer("filters", torch.zeros(width, in_channels, size, size))  # a patch, whitened
+        self.register_buffer(
+            "filters", torch.zeros(width, in_channels, size, size)
+        )  # a patch, whitened, in units of FLAT
         self.register_buffer("centres", torch.zeros(n, width, 1, 1))  # of length 1
-        self.register_buffer("floor", torch.ones(()))  # what is added to the length of a whitened patch
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fitted:
             return x.new_zeros(len(x), self.dim)
         z = F.conv2d(x, self.filters, stride=2, padding=self.filters.shape[-1] // 2 - 1)
-        cosine = F.conv2d(z / (z.norm(dim=1, keepdim=True) + self.floor), self.centres)
+        cosine = F.conv2d(z / (z.norm(dim=1, keepdim=True) + 1), self.centres)
         return F.adaptive_avg_pool2d(torch.relu(cosine - cosine.mean(1, keepdim=True)), self.grid).flatten(1)
 
     @torch.no_grad()
@@ -48,9 +49,8 @@ class PatchDictionary(Fitted):
         whiten, centres, length = typical(x, len(self.centres), self.filters.shape[-1], ridge=0.01)
         width = len(whiten)
         without_mean = torch.eye(width, device=x.device) - 1 / width
-        self.filters.copy_((whiten @ without_mean).view_as(self.filters))
+        self.filters.copy_((whiten @ without_mean / (FLAT * max(length, 1e-6))).view_as(self.filters))
         self.centres.copy_(centres[:, :, None, None])
-        self.floor.fill_(FLAT * max(length, 1e-6))
         self.set_fitted()
 
 
