@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslkit import checkpoint, evaluation, maps, plots, seeds
+from sslkit import checkpoint, evaluation, maps, nets, plots, seeds
 from sslkit.run import Run
 from sslkit.widgets import Explorer, Scene
 from sslkit.widgets._explorer import inline, script
@@ -117,10 +117,12 @@ def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
     return test.images[chosen], test.images[near], hits
 
 
-FINISHED = (
-    " The last point stands apart: it was taken when the last step was done, and the encoder finished: all its features "
-    "were whitened, which lets neighbours count every direction."
-)
+FINISHED = {  # what an encoder with layers that are fitted after training has to add
+    "loss": " The last point stands apart: it was taken when the last step was done, and the encoder finished. How much "
+    "each quarter looks like typical patches is told beside the network, if it has a dictionary of them; and features are "
+    "whitened, which lets neighbours count every direction.",
+    "result": " This network without training was finished in the same way: the difference is what training gave.",
+}
 TEXT = {  # figure: (heading, what it is for)
     "views": (
         "What it was shown",
@@ -169,8 +171,8 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]
-        if name == "loss" and getattr(run.encoder, "whitening", None) is not None:
-            text += FINISHED
+        if any(isinstance(layer, nets.Fitted) for layer in run.encoder.modules()):
+            text += FINISHED.get(name, "")
         body = plots.html(figure)
         if name in explorers:  # the figure is for print, and for readers without scripts
             body = f'{inline(explorers[name])}<div class="still">{body}</div>'

@@ -205,10 +205,13 @@ def test_an_encoder_is_finished_after_the_last_step(tiny_shapes, tmp_path):
     assert h.mean(0).abs().max() < 0.05
     for encoder, finished in ((run.encoder, True), (run.untrained, False)):
         assert (encoder.beside.fitted, encoder.whitening.fitted) == (finished, finished)
+        assert torch.equal(encoder.whitening.matrix, torch.eye(encoder.dim)) is not finished
     assert run.features["random encoder"]["train"].mean(0).abs().max() < 0.05
     assert torch.equal(run.untrained.body[0].weight, run.encoder.first_filters)  # what training began with
 
-    assert "The last point stands apart" in run.report(tmp_path / "report").read_text()
+    page = run.report(tmp_path / "report").read_text()
+    assert "The last point stands apart" in page
+    assert "without training was finished in the same way" in page
 
     again = sslkit.load(out, tiny_shapes)
     assert torch.equal(again.embed(tiny_shapes.test), run.embed(tiny_shapes.test))
@@ -220,9 +223,12 @@ def test_a_method_whose_steps_were_timed_still_finishes(tiny_shapes):
     method, settings = sslkit.recipes.recipe("quick", tiny_shapes)
     config = sslkit.train.resolve(sslkit.train.TrainConfig(steps=6, batch_size=32, **settings))
     sslkit.train.step_seconds(method, tiny_shapes, config, warm=1, steps=3)
+    untouched = torch.eye(method.encoder.dim)
     assert not method.encoder.whitening.fitted
+    assert torch.equal(method.encoder.whitening.matrix, untouched)
     sslkit.train.fit(method, tiny_shapes, config)
     assert method.encoder.whitening.fitted
+    assert not torch.equal(method.encoder.whitening.matrix, untouched)
 
 
 def test_fine_tuning_leaves_what_was_fitted_as_it_is(tiny_shapes):
