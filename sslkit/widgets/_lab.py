@@ -4,7 +4,9 @@ A lab is one class. Its public attributes and methods change the state, and each
 `_controls()` makes the view's controls: each is named after the attribute that it sets, or the method that it calls.
 
 JupyterLab answers controls in another thread than cells. So a lab has a lock: it is held while the figure is drawn and
-while a control acts. What changes more than one field of the state is marked with `@alone`.
+while a control acts. What changes more than one field of the state is marked with `@alone`. ipywidgets does not know
+that lock: a control is only written when the state has moved, so that a redraw from another thread never takes back what
+a person is just setting.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ class Lab:
     _dark = False  # the notebook's theme: once a page has told it, new labs know it from the start
 
     def __init__(self, *, theme: str = "auto"):
-        self.theme, self.controls = theme, {}
+        self.theme, self.controls, self._shown_values = theme, {}, {}
         self._box, self._error = None, ""
         self._lock, self._due = threading.RLock(), weakref.WeakSet()
 
@@ -131,7 +133,15 @@ class Lab:
             setattr(self, name, *value) if value else self._press(name)
         except ValueError as refused:
             self._error = str(refused)
+        if value:
+            self._show(name, again=True)
         self.changed()
+
+    def _show(self, name: str, *, again: bool = False) -> None:
+        """Let the control show its attribute, if that has moved since it was last shown."""
+        value = getattr(self, name)
+        if again or name not in self._shown_values or value != self._shown_values[name]:
+            self._shown_values[name] = self.controls[name].value = value
 
     def _press(self, name: str) -> None:
         getattr(self, name)()
@@ -142,7 +152,7 @@ class Lab:
             self._due.discard(loop)
         for name, control in self.controls.items():
             if not hasattr(control, "on_click"):
-                control.value = getattr(self, name)
+                self._show(name)
             control.disabled = not self._possible(name)
         self._figure.value = self._still()
         self._status.value = f'<p role="status">{escape(self._error or self.summary)}</p>'

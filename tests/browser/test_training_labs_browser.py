@@ -121,6 +121,7 @@ def test_every_control_of_the_labs_that_train(lab, tab):
     steps = switches.field("steps")
     steps.fill("1000")
     steps.press("Tab")
+    settle(lambda: states()[1]["steps"], 1000)
     switches.press("Train")
     switches.says("Training")
     switches.press("Stop")

@@ -45,6 +45,22 @@ def test_what_the_state_refuses_is_said_and_the_control_goes_back(lab):
     assert "must be" not in lab._status.value
 
 
+def test_a_redraw_from_another_thread_does_not_take_back_what_a_person_is_setting(lab):
+    with lab.controls["temperature"].hold_trait_notifications():  # as ipywidgets does with what the page tells
+        lab.controls["temperature"].value = 2.0
+        thread = threading.Thread(target=lab._refresh)
+        thread.start()
+        thread.join()
+    assert lab.temperature == lab.controls["temperature"].value == 2.0
+
+
+def test_a_control_follows_a_state_that_takes_another_value(lab, monkeypatch):
+    rounded = property(lambda self: 0.5, lambda self, value: None)
+    monkeypatch.setattr(LossLab, "temperature", rounded)
+    lab.controls["temperature"].value = 2.0
+    assert lab.controls["temperature"].value == 0.5
+
+
 def test_many_changes_make_one_redraw_with_the_last_state(lab, monkeypatch):
     drawn = []
     monkeypatch.setattr(LossLab, "_still", lambda self: drawn.append(self.temperature) or str(self.temperature))
@@ -78,6 +94,7 @@ def test_two_threads_that_change_a_lab_never_meet_half_a_change():
     """JupyterLab answers controls in another thread than cells."""
     lab = ViewsPlayground(torch.rand(2, 3, 16, 16))
     lab._box, lab._figure, lab._status, failed = object(), SimpleNamespace(), SimpleNamespace(), []
+    lab.controls = {"height": SimpleNamespace(value=1)}
     lab._still = lambda: failed.append(1) if lab.view.isnan().any() else "drawn"
 
     def move(names):
