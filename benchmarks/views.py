@@ -22,6 +22,7 @@ from sslkit.augment import Policy
 MINUTES = 0.8  # a row
 BATCH = 256
 FEW = 32  # pictures in a trial run
+LEAST = 0.5  # seconds that a turn takes at least: a few batches of 15 ms would tell how quickly threads wake up
 JITTER = {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
 SCALE, GRAY = (0.2, 1.0), 0.2
 
@@ -101,7 +102,7 @@ def loaded(pictures: list, transform, batches: int, workers: int) -> tuple[float
 
 
 def measure(size: int, cores: int, options) -> dict:
-    rounds, batches = (1, 2) if options.quick else (5, 4)
+    rounds, batches, least = (1, 2, 0.0) if options.quick else (5, 4, LEAST)
     batch = FEW if options.quick else BATCH
     coarse = torch.rand(batch, 3, size // 4, size // 4, generator=seeds.generator("pictures"))
     images = (torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear") * 255).byte()
@@ -115,14 +116,14 @@ def measure(size: int, cores: int, options) -> dict:
     }
 
     def repeat(job):
-        watch = Watch()
-        for _ in range(batches):
+        job()  # the loaders are measured once they run, too: threads and caches are awake
+        watch, done = Watch(), 0
+        while done < batches or watch.read()[0] < least:
             job()
-        return tuple(seconds / batches for seconds in watch.read())
+            done += 1
+        return tuple(seconds / done for seconds in watch.read())
 
     with threads(cores):
-        for job in batched.values():
-            job()
         seconds, rounds = in_turn(
             {name: lambda job=job: repeat(job) for name, job in batched.items()}
             | {name: lambda pair=pair: loaded(*pair, batches, workers) for name, pair in single.items()},

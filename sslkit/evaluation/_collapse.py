@@ -22,7 +22,8 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     spectrum    singular values / their sum, largest first, min(N, D) of them
     n, dim      images looked at (2,048 at most, drawn by seed), and D
     verdict     "collapsed" if std is below 10 % of 1/sqrt(D) or rankme below 1.5; "partly collapsed" if std is below
-                30 % of it or rankme below 5 % of min(N, D); else "spread out"
+                30 % of it or `rankme` below 8 directions (min(N, D) / 8 if that is less; min(N, D) / 20 if that is
+                more); else "spread out". The limits are this kit's, and no law: beside a healthy run compare numbers
     """
     x, x2 = _scaled(check_features("x", x)), None if x2 is None else _scaled(check_features("x2", x2))
     if x2 is not None and x2.shape != x.shape:
@@ -37,8 +38,9 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     sigma = torch.linalg.eigvalsh(x.T @ x if n >= dim else x @ x.T).clamp(min=0).sqrt().flip(0)
     p = sigma / sigma.sum() if sigma.any() else F.one_hot(torch.tensor(0), len(sigma)).double()
     rankme = (-((p + 1e-7) * (p + 1e-7).log()).sum()).exp().item()
+    few = max(min(8, len(p) / 8), len(p) / 20)
     verdict = "spread out: images differ in many directions"
-    if std < 0.3 * spread or rankme < 0.05 * len(p):
+    if std < 0.3 * spread or rankme < few:
         verdict = "partly collapsed: images differ in few directions, or by little"
     if std < 0.1 * spread or rankme < 1.5:
         verdict = "collapsed: all features lie almost on one point or line" if n > 1 else "unknown: this is one image"

@@ -66,10 +66,16 @@ COLLAPSED = {
     "almost one line": normal(200, 1) * normal(1, 32, seed=1) + 1e-3 * normal(200, 32, seed=2),
     "tiny": torch.full((200, 32), 1e-30),
 }
-PARTLY = {"few directions": normal(500, 3) @ normal(3, 256, seed=1), "narrow cone": 6 + normal(500, 64)}
+PARTLY = {
+    "few directions": normal(500, 3) @ normal(3, 256, seed=1),
+    "few of few directions": normal(500, 3) @ normal(3, 32, seed=1) + 0.01 * normal(500, 32, seed=2),
+    "few directions of many": normal(500, 20) @ normal(20, 1024, seed=1),
+    "narrow cone": 6 + normal(500, 64),
+}
 SPREAD = {
     "normal": normal(200, 32),
     "after a ReLU": normal(500, 64).relu(),
+    "ten of 128 directions": normal(500, 10) @ normal(10, 128, seed=1),
     "a circle": F.normalize(normal(100, 2), dim=1),
     "clusters": torch.eye(10).repeat(20, 1) + 0.05 * normal(200, 10),
     "fewer images than dimensions": normal(20, 300),
