@@ -103,7 +103,9 @@ class Params:
 
     def to(self, device: torch.device) -> Params:
         """The same numbers on another device."""
-        return replace(self, **{name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)})
+        return replace(
+            self, **{name: x.to(device, non_blocking=True) for name, x in vars(self).items() if isinstance(x, Tensor)}
+        )
 
 
 def draw(policy: Policy, n: int, image_shape: Sequence[int], generator: torch.Generator | None) -> Params:
@@ -188,7 +190,7 @@ def apply(images: Tensor, params: Params) -> Tensor:
     # Channel by channel: one product for all of them would first copy the matrices for each.
     x = torch.stack([rows @ channel.float() @ columns.mT for channel in images.unbind(1)], dim=1)  # (B, C, h, w)
     if colour is not None:
-        mean = x.mean((2, 3)) @ x.new_tensor(TO_YIQ[0] if x.shape[1] == 3 else [1.0])  # (B,) of the luma
+        mean = x.mean((2, 3)) @ _constant(TO_YIQ[0] if x.shape[1] == 3 else [1.0], x)  # (B,) of the luma
         x = torch.baddbmm((offset * mean)[:, None, None], colour, x.flatten(2)).view_as(x)
     x = x.clamp_(0, 1)
 
@@ -306,7 +308,7 @@ def _colour(params, zero):
     angle, chroma = 2 * math.pi * hue, saturation * (1 - gray)
     i, q, one = chroma * angle.cos(), chroma * angle.sin(), zero + 1
     yiq = torch.stack((one, zero, zero, zero, i, q, zero, -q, i), 1).view(-1, 3, 3)
-    return gain[:, None, None] * (zero.new_tensor(FROM_YIQ) @ yiq @ zero.new_tensor(TO_YIQ)), offset
+    return gain[:, None, None] * (_constant(FROM_YIQ, zero) @ yiq @ _constant(TO_YIQ, zero)), offset
 
 
 def _over(rgba, white, ground):
@@ -317,6 +319,11 @@ def _over(rgba, white, ground):
 
 def _between(u, low, high):
     return low + (high - low) * u
+
+
+def _constant(numbers, like):
+    """Numbers as a tensor where another one is, without waiting for what the device has still to do."""
+    return torch.tensor(numbers, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def _pixels(side, device):

@@ -132,6 +132,7 @@ class Keeper:
         config = settle(config, stored)
         versus = {
             "method": (self.state["method"], self.method.spec),
+            "encoder": (self.state["encoder"], self.method.encoder.spec),
             "data": (self.state["data"]["fingerprint"], self.data["fingerprint"]),
             "processes": (self.state["processes"], distributed.world()[1]),
             **{name: (stored[name], value) for name, value in asdict(config).items()},
@@ -148,7 +149,12 @@ class Keeper:
         """Put method, optimiser and history where the checkpoint left them."""
         if self.state is None:
             return
-        self.method.load_state_dict(self.state["weights"])
+        try:
+            self.method.load_state_dict(self.state["weights"])
+        except RuntimeError as error:  # networks of one's own have no spec that could be compared
+            raise ValueError(
+                f"The checkpoint in {self.folder} is of another network ({_first_line(error)}). Choose another folder."
+            ) from error
         if self.state["optimiser"] is not None:
             optimiser.load_state_dict(self.state["optimiser"])
         for name, value in self.state["history"].items():

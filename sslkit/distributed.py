@@ -129,6 +129,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        gradient = gradient.contiguous()
+        gradient = gradient.clone(memory_format=torch.contiguous_format)  # autograd may give it to others, too
         dist.all_reduce(gradient)  # every rank computed the full loss: its gradient for my rows counts too
         return gradient[ctx.rows]

@@ -33,7 +33,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def fit(self, X, y=None):
         """Learn from X without labels. Returns itself; the same seed gives the same encoder."""
         X = validate_data(self, X, allow_nd=True, ensure_min_samples=2)
-        self.pixel_range_ = (0, 255) if X.dtype == np.uint8 else (X.min(), X.max())
+        self.pixel_range_ = (0.0, 255.0) if X.dtype == np.uint8 else (float(X.min()), float(X.max()))
         x = self._pictures(X)
         self.image_shape_ = tuple(x.shape[1:])
         data = Images(x, None, torch.zeros(len(x), dtype=torch.uint8))  # all of it is the training split
@@ -65,7 +65,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
                 raise ValueError(f"X has {X.shape[1]} columns, which are no image_shape={self.image_shape}.") from None
         if X.dtype != np.uint8:
             low, high = self.pixel_range_
-            X = (np.clip(X, low, high) - low) / ((high - low) or 1)
+            X = (np.clip(X.astype(np.float64), low, high) - low) / ((high - low) or 1)  # whole numbers could overflow
         x = datasets.arrays(X.astype(np.float32) if X.dtype == np.float64 else X, layout=layout).images
         for axis in (2, 3):
             x = x.repeat_interleave(2, axis) if x.shape[axis] == 1 else x  # a network that halves needs two pixels

@@ -59,16 +59,18 @@ def check_name(name: str) -> None:
 def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | None = None, **options) -> Method:
     """The method of that name, ready to be trained on `data`.
 
-    encoder: your own; by default `small_resnet` (`tiny_vit` for MAE), initialised from `seed` and told the pixel statistics
-    of the training split. options: the method's own, such as temperature=0.1.
-    Raises ValueError for an unknown name, TypeError for an option that the method does not have.
+    encoder: your own, which is copied; by default `small_resnet` (`tiny_vit` for MAE), initialised from `seed`. One that
+    knows no pixel statistics yet is told those of the training split. options: the method's own, such as temperature=0.1.
+    Raises ValueError for an unknown name or an encoder of other channels, TypeError for an option that the method does not
+    have, and for an encoder that is no `nets.Encoder`.
     """
     if name not in METHODS:
         raise unknown("method", name, METHODS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = encoder or ENCODERS.get(name, nets.small_resnet)(_channels(data))
-        encoder.set_statistics(augment.to_float(data.train.images[:4096]))
+        encoder = ENCODERS.get(name, nets.small_resnet)(_channels(data)) if encoder is None else _own(encoder, data)
+        if not encoder.knows_pixels:
+            encoder.set_statistics(augment.to_float(data.train.images[:4096]))
         policy = views_for(data)
         known = FROM_DATA[name](policy, data) if name in FROM_DATA else {}
         settings = {"policies": (policy, policy), **known, **OPTIONS.get((name, data.name), {}), **options}
@@ -112,6 +114,17 @@ def encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make(_channels(data), **options)
+
+
+def _own(encoder: nets.Encoder, data: Images) -> nets.Encoder:
+    if not isinstance(encoder, nets.Encoder):
+        raise TypeError(f"encoder is a {type(encoder).__name__}; wrap a network of your own: nets.adapt(network).")
+    if encoder.in_channels != _channels(data):
+        raise ValueError(
+            f"encoder takes {encoder.in_channels} channels, but views of {data.name!r} have {_channels(data)}. Build it "
+            f"with in_channels={_channels(data)}."
+        )
+    return encoder.to_train()
 
 
 def _channels(data: Images) -> int:

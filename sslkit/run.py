@@ -44,6 +44,7 @@ def pretrain(
     resume: a run folder. Checkpoints go there; if it holds one of this same run, training goes on, or is done already.
     progress: show a bar (by default wherever somebody can see it). watch, stop: see `sslkit.train.fit`.
     options: fields of `TrainConfig` (batch_size=, lr=, precision=, ...) or of the method (temperature=, encoder=, ...).
+    An encoder that you give is copied; it is then the untrained baseline, whether it has been trained before or not.
     """
     if minutes is not None and steps is not None:
         raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
@@ -58,7 +59,7 @@ def pretrain(
     if stored:
         config = checkpoint.settle(config, stored)
     elif steps is None:
-        config = steps_for(3 if minutes is None else minutes, method, data, config)
+        config = steps_for(3 if minutes is None else minutes, method, data, config, stop)
     else:
         config = resolve(config)
     with Bar(config, progress if distributed.world()[0] == 0 else False) as bar:
@@ -91,7 +92,7 @@ def load(path: str | Path, data: Images | None = None) -> Run:
     """
     path = Path(path)
     if path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists()):
-        return _load_encoder(path)
+        return _load_encoder(path, data)
     state = checkpoint.read(path)
     if state["method"] is None or state["encoder"] is None:
         raise ValueError(
@@ -110,7 +111,7 @@ def load(path: str | Path, data: Images | None = None) -> Run:
     return run
 
 
-def _load_encoder(path: Path) -> Run:
+def _load_encoder(path: Path, data: Images | None) -> Run:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -130,7 +131,7 @@ def _load_encoder(path: Path) -> Run:
             f"{file} or its {CARD} is damaged ({str(error).splitlines()[0][:120]}). Export it again."
         ) from error
     run = Run(encoder.eval())
-    run.about = card["data"]
+    run.about, run._data = card["data"], data
     return run
 
 
@@ -220,6 +221,8 @@ class Run:
         """What the same network reaches with all labels, trained from scratch for half a minute: how far there is to go."""
         from sslkit.fine_tune import supervised_ceiling
 
+        if self.untrained is None:
+            raise ValueError("An exported encoder does not know its first weights, so it has no ceiling: load the run.")
         return supervised_ceiling(self.untrained, self.data)
 
     def save(self, path: str | Path) -> Path:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import count, islice, pairwise
+from numbers import Integral, Real
 from pathlib import Path
 from statistics import mean, median
 
@@ -36,7 +37,7 @@ class TrainConfig:
     steps: optimiser steps, the only budget. batch_size: images per step, over all processes. warmup: share of the steps.
     device, precision ("float32", "bfloat16") and channels_last follow from the machine where they are "auto" or None.
     resolutions: shares of a view's side, one for each equal part of the training: with (0.5, 0.75, 1.0) it begins with
-    small views, of which a network sees four times as many in the same time. For methods that paint no pictures.
+    small views, of which a network sees four times as many in the same time. For methods with `any_size`.
     marks: how often to look at the representation, at log-spaced steps. probe: how many validation pictures to look at.
     """
 
@@ -55,17 +56,26 @@ class TrainConfig:
 
     def __post_init__(self):
         for name, low in {"steps": 1, "batch_size": 2, "seed": 0, "marks": 0, "probe": 0}.items():
-            if not isinstance(value := getattr(self, name), int) or value < low:
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
                 raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {low}.")
-        if not self.lr > 0:
+            object.__setattr__(self, name, int(value))  # NumPy's integers, too
+        if not (isinstance(self.lr, Real) and 0 < self.lr < math.inf):
             raise ValueError(f"lr is {self.lr!r}; the learning rate must be above 0 (0.003 is a good start).")
-        if not 0 <= self.warmup < 1:
+        if not (isinstance(self.weight_decay, Real) and 0 <= self.weight_decay < math.inf):
+            raise ValueError(
+                f"weight_decay is {self.weight_decay!r}; it must be a number of at least 0 (0.05 is usual)."
+            )
+        if not (isinstance(self.warmup, Real) and 0 <= self.warmup < 1):
             raise ValueError(f"warmup is {self.warmup!r}; it is a share of the steps, at least 0 and below 1.")
         shares = self.resolutions if isinstance(self.resolutions, tuple | list) else ()
-        if not shares or not all(isinstance(share, int | float) and 0 < share <= 1 for share in shares):
+        if not shares or not all(isinstance(share, Real) and 0 < share <= 1 for share in shares):
             raise ValueError(
                 f"resolutions is {self.resolutions!r}; give shares above 0 and up to 1, such as (0.5, 1.0)."
             )
+        object.__setattr__(self, "resolutions", tuple(map(float, shares)))
+        for name in ("lr", "weight_decay", "warmup"):
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     def work(self, step: int) -> float:
         """The share of all work that is done after so many steps, if a step costs as much as its views have pixels."""
@@ -116,7 +126,11 @@ def fit(
     after the current step, with a checkpoint.
     Raises FloatingPointError when the loss is no longer finite, ValueError for data or checkpoints that do not fit.
     """
-    data = _checked(data if isinstance(data, Images) else Stream(data), config)
+    if not method.any_size and set(config.resolutions) != {1.0}:
+        raise ValueError(
+            f"resolutions is {config.resolutions}, but {type(method).__name__} knows pictures of one size only: give (1.0,)."
+        )
+    data = _checked(data if isinstance(data, Images | Stream) else Stream(data), config)
     keeper = Keeper(folder, method, data)
     config = keeper.config(config) or resolve(config)
     compute = device.Compute(config.device, config.precision, config.channels_last)
@@ -180,16 +194,19 @@ def resolve(config: TrainConfig) -> TrainConfig:
     return distributed.agree(replace(config, **vars(found)))
 
 
-def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig) -> TrainConfig:
+def steps_for(
+    minutes: float, method: Method, data: Images, config: TrainConfig, stop: threading.Event | None = None
+) -> TrainConfig:
     """The configuration with as many steps as fit into `minutes` here, looks at the representation included.
 
-    Trains a throw-away copy for a few steps, with its own generators, so that the real run starts untouched.
+    Trains a throw-away copy for a few steps, with its own generators, so that the real run starts untouched. Raises
+    ValueError unless minutes are above 0 and finite, KeyboardInterrupt if it is stopped.
     """
-    if not minutes > 0:
+    if not 0 < minutes < math.inf:
         raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 3 (or steps= instead).")
     config = resolve(config)
     trial = copy.deepcopy(method)
-    step = step_seconds(trial, data, config)
+    step = step_seconds(trial, data, config, stop=stop)
     looking = 0.0
     if marked_steps(config):
         start = time.perf_counter()
@@ -200,23 +217,29 @@ def steps_for(minutes: float, method: Method, data: Images, config: TrainConfig)
 
 
 def step_seconds(
-    method: Method, data: Images | Stream, config: TrainConfig, *, warm: int = WARM, steps: int = 20
+    method: Method,
+    data: Images | Stream,
+    config: TrainConfig,
+    *,
+    warm: int = WARM,
+    steps: int = 20,
+    stop: threading.Event | None = None,
 ) -> float:
     """How long a step takes here, on average over the resolutions. `method` is trained for so many steps, at
     least one of each.
 
-    Medians, so that a busy second does not count.
+    Medians, so that a busy second does not count. Raises KeyboardInterrupt if it is stopped.
     """
     parts = len(config.resolutions)
     few, steps = replace(config, steps=warm, marks=0), max(steps, parts)
     method.finish = lambda pictures: None  # what follows the last step is not a step
     try:
-        fit(method, data, few)
-        timed = fit(method, data, replace(few, steps=steps))
+        for part in (few, replace(few, steps=steps)):
+            timed = fit(method, data, part, stop=stop)
+            if timed.step < part.steps:
+                raise KeyboardInterrupt
     finally:
         del method.finish
-    if timed.step < steps:
-        raise KeyboardInterrupt
     ends = [0.0, *(row["seconds"] for row in timed.rows)]  # a row per step
     times = [after - before for before, after in pairwise(ends)]
     return mean(median(times[i * steps // parts : (i + 1) * steps // parts]) for i in range(parts))
@@ -231,13 +254,19 @@ def batches(data: Images | Stream, start: int, config: TrainConfig, where: str) 
         rank, _ = distributed.world()
         for step, (images, labels) in enumerate(data, start):
             index = torch.arange(len(images)) + step * config.batch_size + rank * len(images)
-            yield images.to(where), index.to(where), None if labels is None else labels.to(where)
+            yield _send(images, where), _send(index, where), None if labels is None else _send(labels, where)
     train = data.train
     home = where if train.images.nbytes <= RESIDENT else "cpu"
     images, labels = train.images.to(home), None if train.labels is None else train.labels.to(home)
     for step in count(start):
-        index = batch_index(len(images), step, config).to(home)
-        yield images[index].to(where), index.to(where), None if labels is None else labels[index].to(where)
+        index = _send(batch_index(len(images), step, config), home)
+        chosen = None if labels is None else _send(labels[index], where)
+        yield _send(images[index], where), _send(index, where), chosen
+
+
+def _send(x: Tensor, where: str) -> Tensor:
+    """To the device, without waiting for what it has still to do."""
+    return x.to(where, non_blocking=True)
 
 
 def unchanged(data: Images | Stream, source: Iterable[tuple] = ()) -> Tensor:

@@ -54,6 +54,10 @@ def one_rank(rank, ranks, port, results):
         dist.all_reduce(value)  # the mean: a loss that compares nothing is computed by each process for its own images
         if rank == 0:
             results[name] = value.item(), gradients(engine.module), list(engine.module.buffers())
+    a, b = (torch.ones(2, 3, requires_grad=True) for _ in range(2))
+    ((gather(a) + gather(b)) * torch.ones(2 * ranks, 3)).sum().backward()  # a sum hands one gradient to both
+    assert torch.equal(a.grad, torch.full((2, 3), float(ranks)))
+    assert torch.equal(b.grad, torch.full((2, 3), float(ranks)))
     assert agree(f"rank {rank}") == "rank 0"
     assert collect(rank) == list(range(ranks))
     assert [any_of(False), any_of(rank == 1), any_of(True)] == [False, True, True]

@@ -91,6 +91,8 @@ def test_the_range_of_numbers_is_learnt(pictures):
         wide.transform(np.full((1, 3, 16, 16), 99.0)), wide.transform(np.full((1, 3, 16, 16), 3 * high - 7))
     )
     assert np.isfinite(quick().fit_transform(np.ones((20, 1, 8, 8)))).all()
+    signed = (pictures.astype(np.int16) - 128).astype(np.int8)  # from -128 to 127: their difference is not an int8
+    assert np.allclose(quick().fit_transform(signed), quick().fit_transform(signed.astype(np.float64)), atol=1e-5)
 
 
 def test_clone_pickle_and_what_was_given_stay(pictures):

@@ -45,10 +45,19 @@ def test_few_labels_are_few(tiny_shapes):
     assert torch.bincount(model.targets).tolist() == [2] * 8
 
 
-def test_zero_encoder_rate_freezes_the_weights(tiny_shapes):
+def test_zero_encoder_rate_freezes_weights_and_norms(tiny_shapes):
     net = encoder()
     model, _ = fine_tune(net, tiny_shapes, encoder_lr=0.0, steps=3, **QUICK)
-    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), model.encoder.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), model.encoder.state_dict().values()))
+
+
+def test_predicting_leaves_every_mode_as_it_was(tiny_shapes):
+    model, _ = fine_tune(encoder(), tiny_shapes, steps=1, **QUICK)
+    model.train()
+    model.encoder.eval()
+    model.predict(tiny_shapes.test.images[:4])
+    assert model.training
+    assert not model.encoder.training
 
 
 def test_ceiling_is_a_score(tiny_shapes):

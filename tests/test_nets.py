@@ -338,6 +338,15 @@ def test_adapt_takes_a_module_and_leaves_its_mode():
     assert encoder.spec is None
 
 
+def test_adapt_explains_networks_without_a_last_layer_or_with_more_to_say():
+    with pytest.raises(ValueError, match="This SqueezeNet ends in no linear layer"):
+        nets.adapt("torchvision/squeezenet1_0", image_size=64)
+    with pytest.raises(ValueError, match="returned a GoogLeNetOutputs in train mode"):
+        nets.adapt("torchvision/googlenet", init_weights=False, image_size=64)
+    with pytest.raises(ValueError, match="width is 50; it must be a multiple of heads=4 and of 4"):
+        nets.PatchDecoder(16, 48, width=50)
+
+
 def test_adapt_explains_feature_maps():
     with pytest.raises(ValueError, match=r"must return \(B, dim\) and returned \(2, 4, 32, 32\)"):
         nets.adapt(nn.Conv2d(3, 4, 1))

@@ -123,6 +123,35 @@ def test_load_an_exported_encoder(run, tmp_path, tiny_shapes):
     assert "exported encoder" in repr(loaded)
 
 
+def test_an_exported_encoder_takes_its_pictures_and_has_no_ceiling(run, tmp_path, tiny_shapes):
+    run.export(tmp_path)
+    loaded = sslkit.load(tmp_path, data=tiny_shapes)
+    assert loaded.data is tiny_shapes
+    with pytest.raises(ValueError, match="An exported encoder does not know its first weights"):
+        loaded.ceiling  # noqa: B018
+
+
+def test_an_encoder_of_your_own_is_copied_and_keeps_what_it_knows(tiny_shapes):
+    mine = nets.small_resnet(widths=(8, 16), patches=True, whiten=True)
+    first = sslkit.pretrain("simclr", tiny_shapes, encoder=mine, **QUICK).encoder
+    assert first is not mine
+    assert not mine.knows_pixels
+    assert first.whitening.fitted
+    before = {name: value.clone() for name, value in first.state_dict().items()}
+    again = sslkit.recipes.method("vicreg", tiny_shapes, encoder=first).encoder
+    assert torch.equal(again.body[0].weight, first.body[0].weight)  # and not filters from patches again
+    assert not again.whitening.fitted
+    again.set_statistics(torch.rand(4, 3, 16, 16))
+    assert all(torch.equal(before[name], value) for name, value in first.state_dict().items())
+
+
+def test_an_encoder_that_does_not_fit_is_explained(tiny_shapes):
+    with pytest.raises(TypeError, match=r"encoder is a Linear; wrap a network of your own: nets\.adapt"):
+        sslkit.pretrain("simclr", tiny_shapes, encoder=nn.Linear(3, 3), **QUICK)
+    with pytest.raises(ValueError, match="encoder takes 1 channels, but views of 'shapes' have 3"):
+        sslkit.pretrain("simclr", tiny_shapes, encoder=nets.small_resnet(1), **QUICK)
+
+
 def test_embed_a_folder_of_pictures(run, tmp_path):
     from PIL import Image
 

@@ -8,11 +8,12 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from sslkit import checkpoint, nets, recipes, train
-from sslkit.datasets import shapes
+from sslkit.datasets import Stream, shapes
 from sslkit.methods import Batch, Method
 
 CONFIG = train.TrainConfig(
@@ -274,8 +275,9 @@ def test_minutes_become_steps_and_leave_the_method_alone(simclr, tiny_shapes):
     assert config.steps >= 20
     assert weights_equal(before, simclr)
     assert torch.equal(state, torch.get_rng_state())
-    with pytest.raises(ValueError, match="minutes is 0"):
-        train.steps_for(0, simclr, tiny_shapes, CONFIG)
+    for minutes in (0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"minutes is {minutes}"):
+            train.steps_for(minutes, simclr, tiny_shapes, CONFIG)
 
 
 def test_a_busy_moment_does_not_count(monkeypatch, simclr, tiny_shapes):
@@ -303,6 +305,10 @@ def test_a_busy_moment_does_not_count(monkeypatch, simclr, tiny_shapes):
         ({"batch_size": 1}, "batch_size is 1"),
         ({"lr": 0}, "lr is 0; the learning rate must be above 0"),
         ({"lr": float("nan")}, "lr is nan"),
+        ({"lr": "0.1"}, "lr is '0.1'"),
+        ({"steps": True}, "steps is True"),
+        ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be a number of at least 0"),
+        ({"weight_decay": None}, "weight_decay is None"),
         ({"warmup": 1.0}, "warmup is 1.0"),
         ({"seed": -1}, "seed is -1"),
     ],
@@ -310,6 +316,65 @@ def test_a_busy_moment_does_not_count(monkeypatch, simclr, tiny_shapes):
 def test_bad_configuration(option, message):
     with pytest.raises(ValueError, match=message):
         train.TrainConfig(**{"steps": 5, **option})
+
+
+def test_a_configuration_takes_numbers_of_any_kind():
+    config = train.TrainConfig(steps=np.int64(5), lr=np.float32(0.5), resolutions=[0.5, np.float64(1)])
+    assert config == train.TrainConfig(steps=5, lr=0.5, resolutions=(0.5, 1.0))
+    assert type(config.steps) is int
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "denoising", "vae", "bigan", "mae"])
+def test_who_paints_knows_one_size(tiny_shapes, name):
+    with pytest.raises(ValueError, match=r"resolutions is \(0\.5, 1\.0\), but \w+ knows pictures of one size only"):
+        train.fit(recipes.method(name, tiny_shapes), tiny_shapes, replace(CONFIG, resolutions=(0.5, 1.0)))
+
+
+def test_a_device_that_is_not_there(simclr, tiny_shapes):
+    with pytest.raises(ValueError, match=r"device is 'gpu', which is not on this machine\. Use 'auto' or"):
+        train.fit(simclr, tiny_shapes, replace(CONFIG, device="gpu", channels_last=None))
+
+
+def test_a_stream_may_be_given_as_it_is(simclr, tiny_shapes):
+    stream = Stream([tiny_shapes.images[:32]] * 2)
+    assert train.fit(simclr, stream, replace(CONFIG, steps=2, marks=0)).step == 2
+
+
+@pytest.mark.parametrize("when", [2, train.WARM + 3])
+def test_a_signal_while_minutes_are_counted_ends_all(monkeypatch, simclr, tiny_shapes, when):
+    steps, collect = [], simclr.collect
+
+    def interrupted(*batch):
+        steps.append(1)
+        if len(steps) == when:
+            signal.raise_signal(signal.SIGTERM)
+        return collect(*batch)
+
+    monkeypatch.setattr(type(simclr), "collect", lambda self, *batch: interrupted(*batch))
+    with pytest.raises(KeyboardInterrupt):
+        train.steps_for(0.05, simclr, tiny_shapes, replace(CONFIG, steps=1, marks=0))
+    assert len(steps) == when
+
+
+def test_a_stop_while_minutes_are_counted_ends_all(simclr, tiny_shapes):
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        train.steps_for(0.05, simclr, tiny_shapes, replace(CONFIG, steps=1, marks=0), stop)
+
+
+def test_a_checkpoint_of_another_encoder_is_refused(tiny_shapes, tmp_path):
+    def run(encoder, folder):
+        one = recipes.method("simclr", tiny_shapes, encoder=encoder, head=(32, 16))
+        train.fit(one, tiny_shapes, replace(CONFIG, steps=1, marks=0), folder=tmp_path / folder)
+
+    run(nets.tiny_vit(dim=16, depth=1, heads=4), "named")
+    with pytest.raises(ValueError, match="is of another run: its encoder was"):
+        run(nets.tiny_vit(dim=16, depth=1, heads=1), "named")  # the same weights fit both
+    own = lambda width: nets.adapt(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, width)), image_size=16)
+    run(own(16), "own")
+    with pytest.raises(ValueError, match="is of another network"):
+        run(own(24), "own")
 
 
 def test_fewer_images_than_a_batch(simclr, tiny_shapes, tmp_path):

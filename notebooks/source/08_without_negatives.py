@@ -15,7 +15,7 @@
 # * name what each method uses instead of negatives: a predictor and a stop-gradient, a queue, even codes, a centre;
 # * show which of these guards matter, by switching them off.
 #
-# About 90 minutes, 22 of them for two exercises. The code runs in about a minute on two CPU cores, with no network.
+# About 105 minutes, 22 of them for two exercises. The code runs in about a minute on two CPU cores, with no network.
 
 # %%
 import math
@@ -166,7 +166,7 @@ check("08a", ema_update)
 # SimSiam ("simple Siamese") goes one step further and has no teacher. One network sees both views. Three parts:
 #
 # * encoder and head make of each view a **projection** z;
-# * a small network more, the **predictor**, makes of z a **prediction** p of the *other* view's projection;
+# * one more small network, the **predictor**, turns z into a **prediction** p of the *other* view's projection;
 # * the other view's projection is a fixed target. `z.detach()` says so: no gradient flows into it. This is the
 #   **stop-gradient**.
 #
@@ -334,16 +334,17 @@ plots.collapse(names)
 #
 # * **The better loss belongs to the worse run.** Whoever chooses the run with the lowest loss chooses a collapse.
 # * **Both guards are needed.** Take one away, and std or RankMe of z falls to less than half within 100 steps. (The
-#   caption above has fixed thresholds and waits longer before it says "collapsed". Compare with the complete run.)
+#   words of the caption come from fixed limits. Compare the numbers with those of the complete run.)
 # * **No single number is enough.** The last layer of SimSiam's head is a batch norm, which keeps every coordinate
-#   spread out. Without a predictor the pictures cannot become one *point*: they become a few *lines*. std stays high,
-#   and only RankMe sees it. But RankMe does not ask how *far* apart the pictures are. With `seed=1`, SimSiam without
-#   the stop-gradient shrinks to a point, and there std sees more than RankMe.
-# * **BYOL without a predictor collapses more slowly**: its teacher is slow.
+#   spread out. Without a predictor the pictures cannot become one *point*. They come near one *line*. std stays high,
+#   and only RankMe sees it. But RankMe does not ask how *far* apart the pictures are. In BYOL without the stop-gradient
+#   std is nearly 0, while RankMe still counts more than two directions.
+# * **BYOL without a predictor** has lost less than BYOL without the stop-gradient. One possible reason: its target is a
+#   slow teacher.
 #
-# And one thing that you may have expected and do not find: the representation h has lost much less than z. In 100
-# steps, it is the head that collapses. Does the encoder follow with more steps? That is an experiment for you. So look
-# where the loss looks.
+# Now look at h. Without a *predictor* h has lost little: it is mostly the head that collapses. Without the
+# *stop-gradient* h has lost about half of its directions, so the encoder collapses, too. What happens with more steps?
+# That is an experiment for you.
 #
 # ### Why? (8 minutes)
 #
@@ -411,13 +412,13 @@ display(Markdown(f"Collapsed value of the loss: {said}."))
 #
 # ## 6. SwAV: codes that must be even (12 minutes)
 #
-# Two methods more, from another family: *clustering*. Let there be K **prototypes**, learned directions. A view gets a
+# Two more methods, from another family: *clustering*. Let there be K **prototypes**, learned directions. A view gets a
 # **score** for each of them, its cosine. From the scores of one view we make a **code**: to which prototypes does this
 # picture belong? The other view must predict the code.
 #
 # This can collapse as well: if all pictures belong to prototype 0, the code is easy to predict and says nothing. SwAV
-# forbids it directly. In each batch, **every prototype must get the same share of the pictures**. The *Sinkhorn*
-# algorithm does it by taking turns:
+# works against it directly: in each batch the code is pushed towards **equal shares of the pictures for all prototypes**.
+# The *Sinkhorn* algorithm does it by taking turns:
 
 # %%
 def loop_sinkhorn(scores, epsilon=0.05, iterations=3):
@@ -434,8 +435,8 @@ scores[:, 0] += 0.4  # and everybody likes number 0 best
 assert torch.allclose(loop_sinkhorn(scores), losses.sinkhorn(scores), atol=1e-5)  # claim: the package's
 
 # %% [markdown]
-# **Predict before you run.** Which share of the pictures goes to each of the four prototypes, if everybody may choose
-# (a softmax)? And after Sinkhorn?
+# **Predict before you run.** Which share of the pictures goes to prototype 0, if everybody may choose (a softmax)? Are
+# the shares *exactly* equal after three turns of Sinkhorn? And which pictures have to leave number 0?
 
 # %%
 my_prediction = None
@@ -463,12 +464,11 @@ display(Markdown("\n".join(lines)))
 # DINO has a teacher and no Sinkhorn. The teacher's scores of K outputs become probabilities by a softmax, and the
 # student predicts them. Two simple things are done to the teacher's scores before the softmax:
 #
-# * the **centre**, a running mean of the teacher's own scores, is subtracted. No output can always win.
-# * they are divided by a low temperature. This is called **sharpening**. The answer cannot be "all outputs alike".
+# * the **centre**, a running mean of the teacher's own scores, is subtracted.
+# * they are divided by a low temperature. This is called **sharpening**.
 #
-# The first alone would lead to equal probabilities, the second alone to one output that always wins. Both are
-# collapses, and they can be measured by the *entropy*, which we turn into a number of outputs: $e^{\text{entropy}}$ is
-# 1 if one output has everything, and K if all are equal.
+# We measure with the *entropy*, and turn it into a number of outputs: $e^{\text{entropy}}$ is 1 if one output has
+# everything, and K if all are equal.
 #
 # **Predict before you run.** K = 64 outputs. How many are in use with both? Without the centre? Without the sharpening
 # (the teacher's temperature as high as the student's)?
@@ -511,7 +511,8 @@ display(Markdown("\n".join(lines)))
 # The last column says how much an answer tells about its picture. At 1, all pictures get the same answer, and the
 # teacher says nothing. In 100 steps DINO has only begun to tell them apart. Without sharpening it does not even begin:
 # no output wins for anybody. Without the centre a few outputs have everything, so the answers can tell only a few
-# groups of pictures. And again it is this run that has by far the lowest loss.
+# groups of pictures. Each part alone ends in a collapse, and the two collapses are opposite. And again it is the run
+# without the centre that has by far the lowest loss.
 #
 # ## 8. All together (7 minutes)
 #
@@ -555,7 +556,7 @@ plots.compare({name: {"kNN": score} for name, (score, _) in results.items()}, ch
 # %%
 value = {name: score.value for name, (score, _) in results.items()}
 rank = {name: r for name, (_, r) in results.items()}
-assert value["SimCLR"] > value["random encoder"] + 0.03  # claim: negatives help already in 100 steps
+assert value["SimCLR"] > value["random encoder"] + 0.03  # claim: SimCLR is better than no training
 # Claim: no complete method has collapsed
 assert min(rank[name] for name in finished) > 0.7 * rank["random encoder"]
 best = max(value, key=value.get)
@@ -564,9 +565,10 @@ display(Markdown(f"Best here: {best}. You wrote: {my_prediction or 'nothing yet'
 # %% [markdown]
 # Be honest with this table.
 #
-# * **At this budget, SimCLR does better** than the methods without negatives, and some of these are hardly better than
-#   the random encoder. In their papers, they equal or beat SimCLR, after a training that is many thousand times as
-#   long. A teacher whose memory is as long as the whole training, as here, has no time to become a good one.
+# * **At this budget, SimCLR does better** than all others. It is not only the negatives: MoCo has them, too. Look which
+#   intervals overlap with that of the random encoder: those methods have not shown that they learned anything. In their
+#   papers they equal or beat SimCLR, after a training that is many thousand times as long. A teacher whose memory is as
+#   long as the whole training, as here, has no time to become a good one.
 # * It is one seed. Where two intervals overlap, this table does not say who is better. Notebook 11 compares all methods
 #   with several seeds.
 # * RankMe says that nobody collapsed. It does not say who is best: look at the order of the two columns.
@@ -579,7 +581,8 @@ display(Markdown(f"Best here: {best}. You wrote: {my_prediction or 'nothing yet'
 # * The loss of SimSiam and BYOL is lowest at success *and* at collapse. Look at std and RankMe of z; std alone can be
 #   deceived by a norm.
 # * The guards: a predictor together with a stop-gradient (SimSiam, BYOL), even codes (SwAV), a centre together with a
-#   sharp teacher (DINO). The teacher is not what prevents the collapse in BYOL, because SimSiam has none.
+#   sharp teacher (DINO). In BYOL the teacher alone does not
+#   prevent the collapse: with the teacher and without the predictor, z collapsed.
 # * A momentum m is a memory of 1 / (1 - m) steps. It must fit the length of the training.
 #
 # **Further reading.** BYOL, arXiv 2006.07733. SimSiam, arXiv 2011.10566 (its hypothesis is in section 5). SwAV, arXiv

@@ -121,7 +121,15 @@ show_table(["SimCLR, steps", *(f"seed {s}" for s in SEEDS), "mean"], [[w, *x, f"
 # ## 2. The table (7 minutes)
 #
 # The big race took hours, so it was run once, with `python benchmarks/race.py`. Each row left a record, and we read the
-# records.
+# records. Some names are new:
+#
+# * `dcl`, `dclw`: NT-Xent without the partner in the denominator; `dclw` also weights the pairs;
+# * `triplet`: the partner must be nearer than another picture, by a margin;
+# * `nnclr`: the partner is the nearest neighbour in a queue;
+# * `w_mse`: makes the directions of a batch independent and equally wide, then pulls;
+# * `lejepa`: pulls, and makes the cloud of embeddings normal;
+# * `critic_pairs`, `critic_nce`: a small trained network in the place of the cosine;
+# * `article`: the method of the founding article.
 
 # %%
 FOLDER = Path("../benchmarks/records/race")
@@ -135,6 +143,7 @@ for r in records:
             who = r["method"] if column == "this encoder" else column
             board.setdefault(r["data"], {}).setdefault(who, {})[r["seed"]] = values
 
+print("minutes of training for each row:", race.MINUTES)
 if not records:
     print(f"No records in {FOLDER}: they come with the repository. Cells that read them show nothing, all others work.")
 for name, table in board.items():
@@ -199,7 +208,8 @@ if "random encoder" in board.get("shapes", {}):
 # The minutes of the race are out of reach in a lesson. But we can run two of its rows ourselves, on smaller pictures and
 # for some seconds each: SimCLR and the autoencoder, which paints. And we add something that a race should always have:
 # SimCLR against *itself*. It starts from the same weights, and only draws other batches and other views. Engineers call
-# this an **A/A test**. We know that nothing is better here, so it shows which difference nothing makes.
+# this an **A/A test**. We know that nothing is better here, so it shows how large a
+# difference can be by luck alone.
 
 # %%
 runs["autoencoder"] = [live("autoencoder", seed) for seed in SEEDS]
@@ -304,10 +314,11 @@ for name, table in board.items():
             tell(name, measure, rival, verdicts(table, measure, rival))
 
 # %% [markdown]
-# Somebody may stand below the random encoder, or not clearly above it. Is that method bad? The table cannot say so. It
+# Somebody may stand below a baseline, or not clearly above it. Is that method bad? The table cannot say so. It
 # says: *with these settings, in these minutes, on these pictures*. There are good reasons to be late:
 #
-# * BYOL and DINO follow a teacher that moves slowly. Such methods were made for long training.
+# * `article` has a loss that mostly pulls (notebook 03). `bigan` is a game that needs many more steps (notebook 10).
+# * Beside raw pixels, by kNN, more methods are late. BYOL and DINO follow a teacher that moves slowly. Such methods were made for long training.
 # * MAE became known with large transformers and very many epochs. And its own baseline is an *untrained transformer*, which
 #   is not in the table.
 # * SwAV and DINO have prototypes for large data sets; others have a weight in the loss that wants to be tuned.
@@ -386,6 +397,9 @@ for name, table in board.items():
 # A method is more than one number. The same records have kNN, few labels and RankMe. Do they put the methods in the same
 # order? To measure it, replace every score by its **rank**, and correlate the ranks. 1 is the same order, -1 the opposite
 # one, and two rankings that know nothing of each other are near 0.
+#
+# Hint: the rank of a value is the number of smaller values, plus half of (the number of equal values + 1).
+# `x[:, None] > x` compares all with all.
 #
 # ### Exercise 11b (10 minutes)
 

@@ -4,11 +4,11 @@
 # **The question: what changes on a GPU, and on many?**
 #
 # Everything so far ran on a laptop. The same code runs on a GPU, and with `torchrun` on several machines. Then four things
-# are different: numbers have fewer digits, batches are larger, memory ends somewhere else, and the negatives of a batch sit
+# are different: numbers have fewer digits, batches are larger, memory has another limit, and the negatives of a batch sit
 # in several processes. Each of these can go wrong without an error message. Here you make each of them go wrong, and measure it.
 #
-# **We had no GPU.** No number of this course was measured on one. What is shown here is about *numerics* and *gradients*,
-# and these are the same everywhere. One cell measures a GPU if you have one, and says so if not.
+# **We had no GPU.** No number of this course was measured on one. What is shown here is about rounding and *gradients*. The
+# formats are the same everywhere; what autocast does with them is not. One cell measures a GPU if you have one, and says so if not.
 #
 # After this notebook you can
 #
@@ -17,7 +17,7 @@
 # * explain why gradient accumulation is not a large batch of negatives;
 # * check that several processes learn what one would have learned.
 #
-# About 60 minutes, 22 of them for two exercises. The code runs in a minute and a half on two CPU cores, with no network.
+# About 65 minutes, 22 of them for two exercises. The code runs in a minute and a half on two CPU cores, with no network.
 
 # %%
 import copy
@@ -57,7 +57,7 @@ def show_table(head, rows):
 FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 limits = {name: torch.finfo(kind) for name, kind in FORMATS.items()}
 show_table(
-    ["format", "largest number", "next after 1", "smallest"],
+    ["format", "largest number", "next after 1", "smallest with all digits"],
     [[name, f"{x.max:.3g}", f"1 + {x.eps:.2g}", f"{x.tiny:.2g}"] for name, x in limits.items()],
 )
 
@@ -99,17 +99,21 @@ widgets.Predict(question, lambda: count_to(5000, torch.bfloat16))
 # %%
 # NBVAL_CHECK_OUTPUT
 counted = {name: count_to(5000, kind) for name, kind in FORMATS.items()}
-assert counted["bfloat16"] == 256 and counted["float16"] == 2048  # claim: where 1 is less than half a digit, it is lost
+assert counted["bfloat16"] == 256 and counted["float16"] == 2048  # claim: where 1 is half a step, it is lost
 step = {name: (1 + torch.tensor(1e-3, dtype=kind)).item() for name, kind in FORMATS.items()}
 show_table(["format", "1 added 5,000 times", "1 + 0.001"], [[n, f"{counted[n]:g}", f"{step[n]:.6g}"] for n in FORMATS])
 
 # %% [markdown]
-# The last column is why **weights stay in float32**. A step of training changes a weight by a thousandth or less. In
-# bfloat16 such a step changes nothing, and the network stands still while the loss is finite.
+# bfloat16 has the numbers 256 and 258, and nothing between. 256 + 1 lies in the middle, it is rounded back to 256, and the sum
+# stands still.
 #
-# So nobody trains "in half precision". One trains in *mixed* precision. `torch.autocast` chooses a format for each
-# operation: matrix products and convolutions take 16 bits, sums and exponentials take 32, and weights are not touched.
-# Let us look.
+# The last column is why **weights stay in float32**. A step of training often changes a weight by a thousandth *of its size* or
+# less. In bfloat16 such a step changes nothing, and the network stands still while the loss is finite.
+#
+# So one rarely trains in half precision alone. One trains in *mixed* precision. `torch.autocast` chooses a format for each
+# operation: matrix products and convolutions take 16 bits, and weights are not touched. Which other operations go back to
+# 32 bits depends on the device. On a GPU, sums and exponentials do. On a CPU most of them do not, so a loss must cast by
+# itself. Let us look.
 
 # %%
 data = sslkit.datasets.load("shapes", n=4000, resolution=16)
@@ -152,6 +156,8 @@ assert not torch.tensor(naive[2]).isfinite()  # claim: the naive one is not, whe
 show_table(["error of the loss", *FORMATS], rows)
 
 # %% [markdown]
+# The naive loss is off in bfloat16, and not a number in float16 at the low temperature. The package's is right in every format.
+#
 # With float16 one needs a second trick. Small *gradients* become 0, so the loss is multiplied by a large number first
 # and the gradient is divided afterwards (`torch.amp.GradScaler`). bfloat16 has the range of float32 and needs no such thing.
 # That is why sslkit offers float32 and bfloat16 only.
@@ -267,12 +273,12 @@ print(", ".join(f"{name}: {factor:.0f} times less memory" for name, factor in sa
 # a single number is known as soon as the number is, so it makes the gradient while the rows are there. Up to 1,024 views it
 # holds the whole matrix, which is simpler. Nothing has to be set.
 #
-# ## 3. Accumulation is not a large batch (8 minutes, and 14 for an exercise)
+# ## 3. Gradient accumulation (8 minutes, and 14 for an exercise)
 #
 # The loss fits now, but the network does not: 4,096 pictures, two views each, with everything that backward needs. The usual
 # answer is **gradient accumulation**: compute the gradient of a small piece, do it again for the next piece, add the
 # gradients up, and step once. For a classifier this is exact. **Predict before you run.** We take 256 pictures in four
-# pieces of 64. Is the accumulated gradient that of the large batch?
+# pieces of 64, and in pieces of 4. How far off is the accumulated gradient: in direction, in length?
 
 # %%
 my_prediction = None
@@ -390,7 +396,8 @@ assert gap > 0.02  # claim: with batch norms even two passes are not exact
 print(f"with batch norms in training mode the gradient differs by {gap:.0%} of its length")
 
 # %% [markdown]
-# Networks without batch norms (`norm="group"`, or a transformer) do not have this problem. Others live with it.
+# Here this error is larger than that of plain accumulation with the same pieces. So two passes are worth their price only
+# without batch norms (`norm="group"`, or a transformer), or with norms that stand still.
 #
 # ## 4. Several processes (10 minutes, and 8 for an exercise)
 #
@@ -403,10 +410,10 @@ print(f"with batch norms in training mode the gradient differs by {gap:.0%} of i
 #
 # * **no gather**: each process has its own loss.
 # * **own rows**: gather, then put your own embeddings, which have a graph, back in their place. Many programs do this.
-# * **gather**: as the package does it, with a backward pass of its own.
+# * **gather**: gather, with a backward pass that was written for it.
 #
 # **Predict before you run.** The gradients are averaged over two processes. Which of the three gives the gradient of one
-# process with the whole batch?
+# process with the whole batch? For the other two: is the loss wrong, the direction, or the length?
 
 # %%
 my_prediction = None
@@ -486,8 +493,8 @@ assert abs(half - 0.5) < 0.01  # claim: own rows only give the right direction, 
 # %%
 def gather_backward(gradients, rank):
     """gradients (W, W * B, D): gradients[p] is the gradient of the loss of process p with respect to the
-    gathered rows. Process r gave the rows from r * B to (r + 1) * B. The gradient of the *sum* of all losses
-    with respect to the rows of process `rank`, (B, D)."""
+    gathered rows. Process r gave the rows from r * B to (r + 1) * B. Return the gradient of the *sum*
+    of all losses with respect to the rows of process `rank`, (B, D)."""
     return None  # your lines here
 
 
@@ -504,10 +511,10 @@ assert gap > 0.01  # claim: batch statistics of each process differ
 print(f"loss {one[0]:.4f} in one process, {two['gather', True][0]:.4f} in two; the gradient differs by {gap:.0%}")
 
 # %% [markdown]
-# So even with the right gather two processes are not one, as long as there are batch norms. Most live with it: the statistics
-# of a share are those of the whole batch with more noise. It has a dark side, though: a batch norm tells every picture something
-# about the others of *its* process, and if both views of a picture are in one process, that can betray the partner (MoCo
-# shuffles its keys for this reason). On GPUs the package uses `SyncBatchNorm`, which computes the statistics of the whole batch.
+# So even with the right gather two processes are not one, as long as there are batch norms. With so few pictures in each
+# process the difference is large, larger than that of the missing negatives. It becomes smaller when each process has more
+# pictures. There is another problem: a batch norm tells every picture something about the others of *its* process, and if
+# both views of a picture are in one process, that can give the answer away (MoCo shuffles its keys for this reason). On GPUs the package uses `SyncBatchNorm`, which computes the statistics of the whole batch.
 # PyTorch has it for GPUs only, so here we cannot show it.
 #
 # ## 5. A larger batch wants another learning rate (5 minutes)
@@ -597,7 +604,8 @@ folder.cleanup()
 #
 # ## What to remember
 #
-# * Sums, exponentials and weights want 32 bits; matrix products are content with 16. Autocast knows which is which.
+# * Sums, exponentials and weights want 32 bits; matrix products are content with 16. Autocast takes care of the
+#   products. Check the loss yourself.
 # * The similarity matrix grows with the square of the batch. Computed by rows it does not have to be held.
 # * Accumulated gradients have the negatives of a piece. Two passes give those of the whole batch, without batch norms.
 # * Over processes: gather the embeddings, and add up the gradients on the way back. Check it against one process, once.

@@ -103,8 +103,8 @@ gather_exercise = Exercise(
     stub='''\
 def gather_backward(gradients, rank):
     """gradients (W, W * B, D): gradients[p] is the gradient of the loss of process p with respect to the
-    gathered rows. Process r gave the rows from r * B to (r + 1) * B. The gradient of the *sum* of all losses
-    with respect to the rows of process `rank`, (B, D)."""
+    gathered rows. Process r gave the rows from r * B to (r + 1) * B. Return the gradient of the *sum*
+    of all losses with respect to the rows of process `rank`, (B, D)."""
     return None  # your lines here
 ''',
     reference=gather_backward,

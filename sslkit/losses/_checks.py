@@ -42,6 +42,11 @@ def check_floating(name: str, *tensors: Tensor) -> None:
         require(getattr(kind, "is_floating_point", False), f"{name} must be float tensors, got {kind}.", TypeError)
 
 
+def check_tensor(name: str, x: Tensor) -> None:
+    """It must be a tensor."""
+    require(isinstance(x, Tensor), f"{name} must be a tensor, got a {type(x).__name__}.", TypeError)
+
+
 def check_positive(**values: float) -> None:
     """Each named number must be finite and above 0."""
     for name, value in values.items():

@@ -13,6 +13,7 @@ from sslkit.losses._checks import (
     at_least_float32,
     check_floating,
     check_positive,
+    check_tensor,
     check_views,
     normalise,
     require,
@@ -35,13 +36,14 @@ def nt_xent(z1: Tensor, z2: Tensor, *, temperature: float = 0.5) -> Tensor:
     (B, D), (B, D) -> (), with B >= 2. ln(2B - 1) when all embeddings are equal (collapse); never below the bound of
     `nt_xent_references`, never above 2 / temperature + ln(2B - 1).
     The matrix of cosines is never held as a whole when there are more than `DENSE` views: its rows are made a few at a
-    time, and the gradient with them. Value and gradient are the same; a gradient of the gradient is not there.
+    time, and the gradient with them. Value and gradient are the same; a gradient of the gradient is not there. (With a
+    temperature that is a tensor, to be learned, the matrix is held.)
     Raises TypeError or ValueError for inputs that are not two floating (B, D) tensors, and for temperature <= 0.
     """
     z1, z2 = check_views(z1, z2, temperature=temperature)
     z = normalise(torch.cat([z1, z2]))  # (2B, D)
     partner = torch.arange(len(z), device=z.device).roll(len(z1))  # (2B,): B, ..., 2B - 1, 0, ..., B - 1
-    if len(z) > DENSE:
+    if len(z) > DENSE and not isinstance(temperature, Tensor):  # a temperature that is learned needs a gradient, too
         return _ByRows.apply(z, partner, temperature)
     logits = at_least_float32(z @ z.T) / temperature  # (2B, 2B)
     return F.cross_entropy(logits.fill_diagonal_(-torch.inf), partner)
@@ -111,6 +113,7 @@ def sup_con(z1: Tensor, z2: Tensor, labels: Tensor, *, temperature: float = 0.1)
     temperature <= 0.
     """
     z1, z2 = check_views(z1, z2, temperature=temperature)
+    check_tensor("labels", labels)
     require(labels.shape == z1.shape[:1], f"labels must be (B,), got {tuple(labels.shape)} for z1 {tuple(z1.shape)}.")
     itself = torch.eye(2 * len(z1), dtype=torch.bool, device=z1.device)
     logits = (_cosines(z1, z2) / temperature).masked_fill(itself, -torch.inf)  # (2B, 2B)

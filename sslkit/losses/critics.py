@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.losses._checks import at_least_float32, require
+from sslkit.losses._checks import at_least_float32, check_floating, require
 
 
 def discrimination(yes: Tensor, no: Tensor) -> Tensor:
@@ -24,7 +24,8 @@ def discrimination(yes: Tensor, no: Tensor) -> Tensor:
     (...), (...) -> (), >= 0. ln 2 when all scores are 0; equal scores for yes and no cannot do better (collapse).
     Raises TypeError or ValueError for scores that are not floating or empty.
     """
-    yes, no = _floats(yes), _floats(no)
+    check_floating("yes, no", yes, no)
+    yes, no = at_least_float32(yes), at_least_float32(no)
     got = f"got yes {tuple(yes.shape)} and no {tuple(no.shape)}."
     require(yes.numel() and no.numel(), f"yes and no must have at least one score each; {got}")
     return (F.softplus(-yes).mean() + F.softplus(no).mean()) / 2
@@ -42,15 +43,9 @@ def critic_nce(scores: Tensor) -> Tensor:
     (B, B) -> (), with B >= 2. ln B when all scores are equal (collapse); the bound is 0.
     Raises TypeError or ValueError for scores that are not a floating (B, B) tensor.
     """
-    scores = _floats(scores)
+    check_floating("scores", scores)
+    scores = at_least_float32(scores)
     square = scores.ndim == 2 and len(scores) == scores.shape[1] > 1
     require(square, f"scores must be (B, B), a row and a column per image, B at least 2; got {tuple(scores.shape)}.")
     partner = torch.arange(len(scores), device=scores.device)
     return (F.cross_entropy(scores, partner) + F.cross_entropy(scores.T, partner)) / 2
-
-
-def _floats(scores: Tensor) -> Tensor:
-    """Scores as they are, or in float32 if they came in half precision. Raises TypeError if they are no float tensor."""
-    kind = scores.dtype if isinstance(scores, Tensor) else type(scores).__name__
-    require(getattr(kind, "is_floating_point", False), f"scores must be a float tensor, got {kind}.", TypeError)
-    return at_least_float32(scores)

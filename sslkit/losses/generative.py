@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sslkit.losses._checks import at_least_float32, check_floating, check_positive, require
+from sslkit.losses._checks import at_least_float32, check_floating, check_positive, check_tensor, require
 
 
 def reconstruction(output: Tensor, target: Tensor, *, pixels: str = "mean") -> Tensor:
@@ -73,6 +73,7 @@ def masked_reconstruction(
     Raises TypeError or ValueError for other shapes and dtypes, and for epsilon <= 0.
     """
     check_positive(epsilon=epsilon)
+    check_tensor("mask", mask)
     prediction, target = _check_pair("prediction, target", prediction, target)
     fits = target.ndim == 3 and mask.shape == target.shape[:2] and target.shape[2] >= 2
     require(fits, f"target must be (B, P, K >= 2) and mask (B, P), got {tuple(target.shape)} and {tuple(mask.shape)}.")

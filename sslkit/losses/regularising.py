@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.losses._checks import at_least_float32, check_positive, check_views, normalise, require
+from sslkit.losses._checks import at_least_float32, check_floating, check_positive, check_views, normalise, require
 
 _VARIANCE_EPSILON = 1e-4  # keeps the gradient of VICReg's square root finite at zero variance
 _BATCH_NORM_EPSILON = 1e-5  # the one of PyTorch's batch norm, with which Barlow Twins' authors standardise
@@ -141,8 +141,10 @@ def sigreg(z: Tensor, directions: Tensor, *, t_max: float = 3.0, knots: int = 17
     Raises TypeError or ValueError for inputs that are not floating (B, D) and (D, M), and for t_max <= 0 or knots < 2.
     """
     z, _ = check_views(z, z, t_max=t_max)
+    check_floating("directions", directions)
     got = f"got {tuple(directions.shape)} for z {tuple(z.shape)}."
-    require(directions.ndim == 2 and len(directions) == z.shape[1], f"directions must be (D, M); {got}")
+    fits = directions.ndim == 2 and len(directions) == z.shape[1] and directions.shape[1] > 0
+    require(fits, f"directions (M at least 1) must be (D, M); {got}")
     require(knots >= 2, f"knots must be at least 2, got {knots}.")
     x = at_least_float32(z @ normalise(directions.T.to(z.dtype)).T)  # (B, M)
     t = torch.linspace(0, t_max, knots, dtype=z.dtype, device=z.device)

@@ -67,6 +67,9 @@ class ArticleSimCLR(Method):
         penalty = losses.weight_penalty(self.parameters(), p=self.p)
         return {"loss": losses.joint_loss(contrast, penalty, **self.joint), "contrast": contrast, "penalty": penalty}
 
+    def encoders(self) -> list[nn.Module]:
+        return [self.encoder, *self.others]  # the fusion hears them all
+
     def param_groups(self, progress: float) -> list[dict]:
         return [{**group, "decay": 0.0} for group in super().param_groups(progress)]  # Ω is the article's only penalty
 
@@ -93,10 +96,7 @@ class Fusion(nn.Module):
 
 
 def _another(encoder: nn.Module) -> nn.Module:
-    """The same network with other first weights, and the same pixel statistics."""
+    """The same network with other first weights, and the same knowledge of the pictures."""
     if encoder.spec is None:
         raise ValueError("An encoder of your own cannot be built again for the other views. Use shared=True.")
-    other = nets.build(encoder.spec)
-    other.mean.copy_(encoder.mean)
-    other.std.copy_(encoder.std)
-    return other
+    return nets.build(encoder.spec).begin_like(encoder)

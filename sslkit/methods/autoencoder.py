@@ -21,6 +21,8 @@ class Autoencoder(Method):
 
     name = "autoencoder"
 
+    any_size = False
+
     def __init__(
         self,
         encoder: nn.Module,

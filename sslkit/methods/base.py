@@ -41,13 +41,11 @@ class Method(nn.Module):
     encoder: nn.Module
     policies: tuple[augment.Policy, ...] = ()
     spec: dict | None = None
+    any_size = True  # whether its views may be shrunk while it learns
 
     def describe(self, name: str, policies: Sequence[augment.Policy | dict], *, at_least: int = 1, **options) -> None:
         """Set `policies` and `spec`, see `described`. Raises ValueError for fewer than `at_least` policies."""
-        if len(policies) < at_least:
-            raise ValueError(
-                f"policies has {len(policies)} entries; {name} compares views, so give at least {at_least}."
-            )
+        enough(policies, at_least, name)
         self.policies, self.spec = described(name, policies, **options)
 
     def collect(self, images: Tensor, index: Tensor, labels: Tensor | None, generator: torch.Generator) -> Batch:
@@ -62,9 +60,14 @@ class Method(nn.Module):
 
         pictures: gives training pictures (N, C, H, W) as they are, when it is called.
         """
-        if any(isinstance(layer, nets.Fitted) for layer in self.encoder.modules()):
-            with looking(self):
-                self.encoder.finish(augment.to_float(pictures()))
+        for encoder in self.encoders():
+            if any(isinstance(layer, nets.Fitted) for layer in encoder.modules()):
+                with looking(self):
+                    encoder.finish(augment.to_float(pictures()))
+
+    def encoders(self) -> list[nn.Module]:
+        """All networks that somebody may want after training."""
+        return [self.encoder]
 
     def param_groups(self, progress: float) -> list[dict]:
         """Parameters with the factors on their learning rate and weight decay. No decay on biases and norms (1-D)."""
@@ -75,6 +78,12 @@ class Method(nn.Module):
     def reference_values(self, batch_size: int) -> dict[str, float]:
         """Values of the loss that mean something, such as its value when everything has collapsed. None by default."""
         return {}
+
+
+def enough(policies: Sequence, at_least: int, name: str) -> None:
+    """Raise ValueError if a method that compares views has too few of them."""
+    if len(policies) < at_least:
+        raise ValueError(f"policies has {len(policies)} entries; {name} compares views, so give at least {at_least}.")
 
 
 def described(

@@ -28,6 +28,8 @@ class BiGAN(Method):
     so every parameter gets the gradient of its own loss only, and one optimiser serves both.
     """
 
+    any_size = False
+
     def __init__(
         self,
         encoder: nn.Module,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslkit.augment import Policy
 from sslkit.distributed import gather
-from sslkit.methods.base import Batch, Method, described, encode
+from sslkit.methods.base import Batch, Method, described, encode, enough
 from sslkit.nets import projection_head
 
 
@@ -34,10 +34,7 @@ class Joint(Method):
         spec: dict | None = None,
     ):
         super().__init__()
-        if len(policies) < 2:
-            raise ValueError(
-                f"policies has {len(policies)} entries; joint embedding compares views, so give at least two."
-            )
+        enough(policies, 2, "joint embedding")
         self.encoder, self.head, self.loss = encoder, head, loss
         self.policies, self.references, self.spec = tuple(policies), references, spec
 

@@ -23,6 +23,8 @@ class MAE(Method):
     token of all patches.
     """
 
+    any_size = False
+
     def __init__(
         self,
         encoder: Encoder,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sslkit import augment
 from sslkit.augment import Policy
-from sslkit.methods.base import Batch, Method, with_lr
+from sslkit.methods.base import Batch, Method, looking, with_lr
 
 
 class Supervised(Method):
@@ -18,7 +18,7 @@ class Supervised(Method):
     (float32 (N, d)).
 
     `targets` holds the label of every training picture, in the order of the training split. `encoder_lr` is the factor on
-    the encoder's learning rate: 1 trains from scratch, 0 freezes it, something between fine-tunes.
+    the encoder's learning rate: 1 trains from scratch, 0 freezes it (its batch norms, too), something between fine-tunes.
     """
 
     def __init__(
@@ -34,6 +34,12 @@ class Supervised(Method):
         self.encoder, self.head = encoder, nn.Linear(encoder.dim, outputs)
         self.policies, self.encoder_lr = tuple(policies), encoder_lr
         self.register_buffer("targets", targets, persistent=False)
+
+    def train(self, mode: bool = True):
+        super().train(mode)
+        if self.encoder_lr == 0:
+            self.encoder.eval()
+        return self
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)
@@ -52,13 +58,8 @@ class Supervised(Method):
     def param_groups(self, progress: float) -> list[dict]:
         return with_lr(super().param_groups(progress), self.encoder, self.encoder_lr)
 
-    @torch.no_grad()
     def predict(self, images: Tensor, *, batch_size: int = 512) -> Tensor:
         """Logits or numbers for pictures (N, C, H, W), in eval mode. -> (N, outputs) on the CPU."""
-        training, device = self.training, self.head.weight.device
-        self.eval()
-        try:
+        with looking(self) as device:
             parts = [self.head(self.encoder(augment.to_float(x).to(device))).cpu() for x in images.split(batch_size)]
-        finally:
-            self.train(training)
         return torch.cat(parts)

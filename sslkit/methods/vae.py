@@ -20,6 +20,8 @@ class VAE(Method):
     the mean is read from, and the layer is thrown away with the decoder. sigma: how exactly pixels must be met.
     """
 
+    any_size = False
+
     def __init__(
         self,
         encoder: nn.Module,

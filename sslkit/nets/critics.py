@@ -71,7 +71,7 @@ def critic(kind: str, dim: int) -> nn.Module:
 
 
 def discriminator(in_channels: int = 3, *, widths: Sequence[int] = (16, 32, 64)) -> nn.Sequential:
-    """A small network that scores pictures of any size, each on its own (group norm). (B, C, H, W) -> (B,)."""
+    """A small network that scores pictures of any size from 8x8 on, each on its own (group norm). (B, C, H, W) -> (B,)."""
     layers = []
     for inside, out in zip((in_channels, *widths), widths):
         layers += [nn.Conv2d(inside, out, 4, 2, 1), make_norm("group", out), nn.LeakyReLU(0.2)]

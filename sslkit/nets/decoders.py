@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sslkit.nets.norms import make_norm
-from sslkit.nets.vit import TransformerBlock, pick, positions
+from sslkit.nets.vit import TransformerBlock, check_width, pick, positions
 
 
 class ImageDecoder(nn.Module):
@@ -46,11 +46,13 @@ class ImageDecoder(nn.Module):
 class PatchDecoder(nn.Module):
     """Guess every patch from the tokens of those that were seen: one light transformer (arXiv 2111.06377, section 3).
 
-    The hidden places are filled with one learnt token; only their position tells them apart.
+    The hidden places are filled with one learnt token; only their position tells them apart. Raises ValueError for a width
+    that is not a multiple of `heads` and of 4.
     """
 
     def __init__(self, dim: int, out: int, *, width: int = 64, depth: int = 1, heads: int = 4):
         super().__init__()
+        check_width("width", width, heads)
         self.hidden = nn.Parameter(0.02 * torch.randn(width))
         self.embed = nn.Linear(dim, width)
         self.blocks = nn.Sequential(*[TransformerBlock(width, heads) for _ in range(depth)], nn.LayerNorm(width))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslkit.errors import unknown
-from sslkit.nets.norms import Whitening, make_norm
+from sslkit.nets.norms import Fitted, Whitening, make_norm
 from sslkit.nets.patches import PatchDictionary, dictionary
-from sslkit.nets.vit import VisionTransformer
+from sslkit.nets.vit import VisionTransformer, check_width
 
 
 class Encoder(nn.Module):
@@ -57,6 +59,19 @@ class Encoder(nn.Module):
                 "Build it with in_channels= the channels of your views (RGBA becomes 3)."
             )
         return (x - self.mean) / self.std
+
+    @property
+    def knows_pixels(self) -> bool:
+        """Whether `set_statistics` has been called, or statistics were given in another way."""
+        return bool((self.mean != 0.5).any() or (self.std != 0.25).any())
+
+    def to_train(self) -> Encoder:
+        """A copy in which what `finish` fitted does nothing again."""
+        mine = copy.deepcopy(self)
+        for layer in mine.modules():
+            if isinstance(layer, Fitted):
+                layer.set_fitted(False)
+        return mine
 
     def set_statistics(self, x: Tensor) -> Encoder:
         """Take mean and standard deviation per channel, and first filters if they are made from patches, from images in
@@ -192,10 +207,7 @@ def tiny_vit(in_channels: int = 3, *, patch: int = 4, dim: int = 128, depth: int
     to call, as long as both are multiples of `patch`. Raises ValueError for images that are not, and for a `dim` that is
     not a multiple of `heads` and of 4.
     """
-    if dim % heads or dim % 4:
-        raise ValueError(
-            f"dim is {dim}; it must be a multiple of heads={heads} and of 4 (two coordinates, sin and cos)."
-        )
+    check_width("dim", dim, heads)
     spec = {"name": "tiny_vit", "in_channels": in_channels, "patch": patch, "dim": dim, "depth": depth, "heads": heads}
     body = VisionTransformer(in_channels, patch, dim, depth, heads)
     return Encoder(body, dim=dim, in_channels=in_channels, spec=spec)
@@ -206,20 +218,23 @@ def adapt(model: nn.Module | str, *, in_channels: int = 3, image_size: int = 32,
 
     `"torchvision/resnet34"` and `"timm/convnext_atto"` are built without weights and without their last, classifying
     layer; `options` go to the library's own constructor. `dim` is read from one forward pass on a blank picture.
+    Raises ValueError for networks that return something else, in training or in eval mode, or end in no linear layer.
     """
     spec = None
     if isinstance(model, str):
         spec = {"name": "adapt", "model": model, "in_channels": in_channels, "image_size": image_size, **options}
         model = _from_library(model, in_channels, options)
-    training = model.training
-    with torch.no_grad():
-        h = model.eval()(torch.zeros(2, in_channels, image_size, image_size))
-    if not isinstance(h, Tensor) or h.ndim != 2:
-        got = tuple(h.shape) if isinstance(h, Tensor) else type(h).__name__
-        raise ValueError(
-            f"The model must return (B, dim) and returned {got}. Pool and flatten its last feature map first."
-        )
-    return Encoder(model.train(training), dim=h.shape[1], in_channels=in_channels, spec=spec)
+    for training in (True, False):
+        with torch.no_grad():  # of a copy: batch norms move when they are looked at in training
+            h = copy.deepcopy(model).train(training)(torch.zeros(2, in_channels, image_size, image_size))
+        if not isinstance(h, Tensor) or h.ndim != 2:
+            got = tuple(h.shape) if isinstance(h, Tensor) else f"a {type(h).__name__}"
+            mode = "train" if training else "eval"
+            raise ValueError(
+                f"The model must return (B, dim) and returned {got} in {mode} mode. Pool and flatten its last feature map "
+                "first, and leave out what it returns beside that."
+            )
+    return Encoder(model, dim=h.shape[1], in_channels=in_channels, spec=spec)
 
 
 def _from_library(name: str, in_channels: int, options: dict) -> nn.Module:
@@ -241,7 +256,11 @@ def _from_library(name: str, in_channels: int, options: dict) -> nn.Module:
 
 def _drop_classifier(body: nn.Module) -> None:
     """torchvision's networks end in a linear layer named fc, head, heads or classifier: replace the last one by nothing."""
-    path, _ = [(n, m) for n, m in body.named_modules() if isinstance(m, nn.Linear)][-1]
+    if not (layers := [name for name, layer in body.named_modules() if isinstance(layer, nn.Linear)]):
+        raise ValueError(
+            f"This {type(body).__name__} ends in no linear layer: cut it off yourself and adapt the module."
+        )
+    path = layers[-1]
     parent, _, leaf = path.rpartition(".")
     setattr(body.get_submodule(parent), leaf, nn.Identity())
 

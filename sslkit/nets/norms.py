@@ -60,7 +60,7 @@ class Whitening(Fitted):
         Without a ridge all directions are equal. That is best for neighbours, but blows up what is mostly noise, and costs
         accuracy where there are few labels; with 1, the mean variance, hardly.
         """
-        h = h.double().cpu()
+        h = h.cpu().double()  # in this order: not every accelerator has float64
         mean, scale = h.mean(0), h.std(0).clamp_min(1e-6)
         z = (h - mean) / scale
         self.mean.copy_(mean)

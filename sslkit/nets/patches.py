@@ -44,11 +44,12 @@ class PatchDictionary(Fitted):
 
         If there are too few patches it goes on seeing nothing: a long training should not end in an error.
         """
+        x = x.cpu()  # not every accelerator has the eigenvectors of `zca`
         if patches_of(x, self.filters.shape[-1]) < 2 * len(self.centres):
             return
         whiten, centres, length = typical(x, len(self.centres), self.filters.shape[-1], ridge=0.01)
         width = len(whiten)
-        without_mean = torch.eye(width, device=x.device) - 1 / width
+        without_mean = torch.eye(width) - 1 / width
         self.filters.copy_((whiten @ without_mean / (FLAT * max(length, 1e-6))).view_as(self.filters))
         self.centres.copy_(centres[:, :, None, None])
         self.set_fitted()

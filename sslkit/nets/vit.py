@@ -50,6 +50,14 @@ class TransformerBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+def check_width(name: str, width: int, heads: int) -> None:
+    """Raise ValueError unless tokens of this width can be shared among the heads, and carry their positions."""
+    if width % heads or width % 4:
+        raise ValueError(
+            f"{name} is {width}; it must be a multiple of heads={heads} and of 4 (two coordinates, sin and cos)."
+        )
+
+
 def patches(x: Tensor, side: int) -> Tensor:
     """Cut images into squares, row by row. (B, C, H, W) -> (B, P, C * side²) with P = (H / side) (W / side)."""
     B, C, H, W = x.shape

@@ -323,6 +323,13 @@ def test_what_comes_beside_the_views_must_fit_them():
     for wrong in (torch.ones(4, 7), torch.ones(3)):
         with pytest.raises(ValueError, match=re.escape(f"must be (D, M); got {tuple(wrong.shape)} for z (4, 3).")):
             sigreg(z1, wrong)
+    with pytest.raises(ValueError, match="M at least 1"):
+        sigreg(z1, torch.ones(3, 0))
+    for wrong, name in (([0, 1, 2, 3], "labels"), (None, "labels")):
+        with pytest.raises(TypeError, match=f"{name} must be a tensor, got a {type(wrong).__name__}"):
+            sup_con(z1, z2, wrong)
+    with pytest.raises(TypeError, match=r"directions must be float tensors, got torch\.int64"):
+        sigreg(z1, torch.ones(3, 2, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(("B", "D", "sub_batch", "got"), [(3, 3, 128, 3), (8, 4, 4, 4), (11, 5, 4, 5)])

@@ -224,3 +224,15 @@ def test_nt_xent_lets_nan_through():
     z1, z2 = pair(4, 3)
     z1[2, 1] = torch.nan
     assert nt_xent(z1, z2).isnan()  # hiding a diverged run would be worse
+
+
+def test_a_temperature_can_be_learned_with_many_views_too():
+    gradients = []
+    for n in (16, 600):  # below and above the views whose cosines are held at once
+        z1, z2 = pair(n, 8)
+        t = torch.tensor(0.5, dtype=z1.dtype, requires_grad=True)
+        nt_xent(z1, z2, temperature=t).backward()
+        near = [nt_xent(z1, z2, temperature=0.5 + e).item() for e in (-1e-3, 1e-3)]
+        gradients.append((t.grad.item(), (near[1] - near[0]) / 2e-3))
+    for found, expected in gradients:
+        assert found == pytest.approx(expected, rel=1e-3)

@@ -53,6 +53,15 @@ def test_all_networks_know_the_pixel_statistics(tiny_shapes):
     assert not torch.equal(method.encoder.mean, torch.full((3, 1, 1), 0.5))
 
 
+def test_every_network_begins_with_filters_from_patches_and_ends_whitened(tiny_shapes):
+    encoder = nets.small_resnet(widths=(8, 16), patches=True, whiten=True)
+    method = recipes.method("article", tiny_shapes, encoder=encoder)
+    filters = [network.body[0].weight for network in (method.encoder, *method.others)]
+    assert torch.equal(*filters)
+    method.finish(lambda: tiny_shapes.train.images)
+    assert all(network.whitening.fitted for network in (method.encoder, *method.others))
+
+
 @pytest.mark.parametrize("views", [2, 3])
 def test_loss_is_the_articles_formula(views):
     method = article(policies=[Policy()] * views, lambda_=0.7, omega=0.3, p=1.5, sigma=2.0, epsilon=0.01)
