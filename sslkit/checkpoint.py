@@ -93,6 +93,23 @@ def check_writable(folder: str | Path) -> Path:
         ) from error
 
 
+def check_free(folder: str | Path) -> Path:
+    """`check_writable`, and nothing in it that somebody may still want to continue.
+
+    Raises OSError or ValueError with one sentence.
+    """
+    folder = check_writable(folder)
+    if (folder / FILE).exists():
+        state = read(folder)
+        done, steps = state["history"]["step"], state["config"]["steps"]
+        if state["optimiser"] is not None and done < steps:
+            raise ValueError(
+                f"{folder} holds a training that stopped at step {done:,} of {steps:,} and can be continued. Choose another "
+                "folder, or finish it first."
+            )
+    return folder
+
+
 def exists(folder: str | Path) -> bool:
     """Whether a run folder holds a checkpoint. Raises ValueError if it does for some processes only."""
     found = (Path(folder) / FILE).exists()
@@ -137,8 +154,9 @@ class Keeper:
             "processes": (self.state["processes"], distributed.world()[1]),
             **{name: (stored[name], value) for name, value in asdict(config).items()},
         }
-        for name, (before, now) in versus.items():
-            if before != now:
+        for name, pair in versus.items():
+            if pair[0] != pair[1]:
+                name, before, now = _difference(name, *pair)
                 raise ValueError(
                     f"The checkpoint in {self.folder} is of another run: its {name} was {before!r}, now it is {now!r}. "
                     "Choose another folder, or ask for the same run again."
@@ -149,6 +167,10 @@ class Keeper:
         """Put method, optimiser and history where the checkpoint left them."""
         if self.state is None:
             return
+        if self.state["optimiser"] is None and self.state["history"]["step"] < self.state["config"]["steps"]:
+            raise ValueError(
+                f"The checkpoint in {self.folder} was saved to be looked at, not to be continued. Choose another folder."
+            )
         try:
             self.method.load_state_dict(self.state["weights"])
         except RuntimeError as error:  # networks of one's own have no spec that could be compared
@@ -185,13 +207,15 @@ class Keeper:
         streams = distributed.collect(self.source.state()) if isinstance(self.source, Stream) else []
         if distributed.world()[0] > 0:
             return
-        if not all(torch.isfinite(p).all() for p in self.method.parameters()):
-            raise FloatingPointError(
-                f"Some weights are no longer finite at step {history.step}. {self.advice(config.lr)}"
-            )
+        self.check_finite(config.lr, history.step)
         packed = pack(self.method, self.data, config, history, optimiser)
         write(self.folder / FILE, {**packed, "streams": streams})
         self.saved = time.monotonic()
+
+    def check_finite(self, lr: float, step: int) -> None:
+        """Raise FloatingPointError unless all weights are finite."""
+        if not all(torch.isfinite(p).all() for p in self.method.parameters()):
+            raise FloatingPointError(f"Some weights are no longer finite at step {step}. {self.advice(lr)}")
 
     def advice(self, lr: float) -> str:
         kept = (
@@ -219,6 +243,14 @@ def pack(method, data: dict, config, history, optimiser=None) -> dict:
         "torch": str(torch.__version__),
         "threads": torch.get_num_threads(),
     }
+
+
+def _difference(name: str, before, now) -> tuple:
+    """The name of the first thing that differs, as deep inside as there are dictionaries, and both values."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        key = next(key for key in {**before, **now} if before.get(key) != now.get(key))
+        return _difference(name if key == "name" else key, before.get(key), now.get(key))
+    return name, before, now
 
 
 def _first_line(error: Exception) -> str:

@@ -39,11 +39,14 @@ def quickstart(options: argparse.Namespace) -> None:
     """From unlabelled pictures to a report: pretrain, evaluate, draw, save."""
     start = time.perf_counter()
     sslkit.recipes.check_name(options.method)  # before the data, which may have to be decoded or downloaded
-    sslkit.checkpoint.check_writable(options.out)
+    sslkit.checkpoint.check_free(options.out)
+    sslkit.train.check_minutes(options.minutes)
     data = sslkit.datasets.load(os.path.expanduser(options.data))
     print(f"Data: {data}", flush=True)
     print(f"Learning without labels: {options.method}, {options.minutes:g} minutes, seed {options.seed}.", flush=True)
     few = {}
+    if len(data.train) < FEW:
+        raise ValueError(f"quickstart needs {FEW} training pictures at least; {data.name!r} has {len(data.train)}.")
     if MANY > len(data.train) >= FEW:
         few["batch_size"] = len(data.train) // 2
         print(f"With {len(data.train)} training pictures, every batch has {few['batch_size']}.", flush=True)

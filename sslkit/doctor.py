@@ -294,5 +294,5 @@ def text(found: Mapping) -> str:
     lines = [f"Measured in {found['seconds']:.0f} s. Times hold for a machine that stays as busy as it is now."]
     for title, rows in sections.items():
         if rows:
-            lines += ["", title, *(f"  {name:<26}{value}" for name, value in rows.items())]
+            lines += ["", title, *(f"  {name:<32}{value}" for name, value in rows.items())]
     return "\n".join([*lines, "", *(advice(found) or ["The package's own choices are right for this machine."])])

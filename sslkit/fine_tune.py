@@ -40,8 +40,16 @@ def fine_tune(
     policy: how the pictures are varied while it learns. It must leave the target as it is: by default crops and flips as
     in pretraining for labels, and nothing for factors, which a crop or a flip may change.
     options: fields of `TrainConfig`. Returns the trained model (`model.predict(images)`) and its score on the test split.
-    Raises ValueError for an unknown target or missing labels.
+    Raises ValueError for an unknown target, missing labels or test pictures, two budgets, and numbers out of range.
     """
+    if steps is not None and minutes is not None:
+        raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
+    if per_class is not None and per_class < 1:
+        raise ValueError(f"per_class is {per_class!r}; give a whole number of at least 1, or None for all.")
+    if not encoder_lr >= 0:
+        raise ValueError(f"encoder_lr is {encoder_lr!r}; it is a factor on the learning rate, at least 0.")
+    if not (data.split == 2).any():
+        raise ValueError(f"{data.name!r} has no test pictures, on which the score is measured.")
     y = _target(data, target)
     known = ~y.isnan().any(1) if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
     keep = known & ((data.split != 0) | _chosen(y, data, per_class, seed))
@@ -59,7 +67,8 @@ def fine_tune(
         policy = policy or (replace(recipes.views_for(data), jitter=0.0, gray=0.0) if target == "labels" else PLAIN)
         model = Supervised(copy.deepcopy(encoder), train_y, outputs=outputs, policies=(policy,), encoder_lr=encoder_lr)
     size = options.pop("batch_size", 256)
-    config = TrainConfig(steps=steps or 1, batch_size=max(2, min(size, len(train_y))), seed=seed, marks=0, **options)
+    size = size if size < 2 else max(2, min(size, len(train_y)))  # TrainConfig refuses what is below 2
+    config = TrainConfig(steps=1 if steps is None else steps, batch_size=size, seed=seed, marks=0, **options)
     if steps is None:
         config = steps_for(0.5 if minutes is None else minutes, model, data, config)
     fit(model, data, config)

@@ -13,6 +13,7 @@ import os
 import platform
 import statistics
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
@@ -69,19 +70,31 @@ def missing(
     for method in methods:
         if method not in ENTRANTS:
             raise unknown("method", method, ENTRANTS)
-    if minutes is not None and not minutes > 0:
-        raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 2 (or steps= instead).")
+    if minutes is not None:
+        train.check_minutes(minutes)
+    if steps is not None and steps < 1:
+        raise ValueError(f"steps is {steps!r}; it must be a whole number of at least 1.")
+    if not seeds:
+        raise ValueError("A race needs one seed at least.")
+    for name in data:
+        datasets.load(name)  # a wrong name is found before the first row is trained, not hours later
     folder, found = checkpoint.check_writable(folder), []
     for name in data:
         for seed, method in product(seeds, (BASELINES, *methods)):
             if not (file := folder / f"{row_name(name, method, seed)}.json").exists():
-                fair = steps or fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
+                fair = (
+                    steps
+                    if steps is not None
+                    else fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
+                )
                 found.append((name, method, {"steps": fair}, seed, file))
     return found
 
 
 def row_name(data: str, method: str, seed: int) -> str:
-    """What a row's record is called."""
+    """What a row's record is called. A folder of pictures goes by its name, and a number that tells it from others."""
+    if data not in datasets.NAMES:
+        data = f"{Path(data).name}-{zlib.crc32(str(Path(data).resolve()).encode()):08x}"
     return f"{data}-{method.replace(' ', '_')}-{seed}"
 
 

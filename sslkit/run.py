@@ -48,7 +48,18 @@ def pretrain(
     """
     if minutes is not None and steps is not None:
         raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
-    data = datasets.load(data) if isinstance(data, str) else data
+    data = datasets.load(str(data)) if isinstance(data, str | Path) else data
+    if not isinstance(data, Images):
+        raise TypeError(
+            f"data is a {type(data).__name__}; give a name, a folder or Images: datasets.arrays(x) makes them from arrays, "
+            "and train.fit takes any iterable of batches."
+        )
+    if not isinstance(method, str | Method):
+        raise TypeError(
+            f"method is a {type(method).__name__}; give a name such as 'simclr', or a Method that you built."
+        )
+    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}; give a whole number from 0 on.")
     method, settings = settled(method, data, seed, options)
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most
 
@@ -189,10 +200,13 @@ class Run:
     def embed(self, images: Images | Tensor | str | Path) -> Tensor:
         """Representations h of pictures: `Images`, a tensor (N, C, H, W), or a folder. -> (N, D) float32, on the CPU.
 
-        uint8, or float in [0, 1]. Pictures of a folder are scaled to the size that the encoder was trained with.
+        uint8, or float in [0, 1]. Pictures of a folder are scaled to the size that the encoder was trained with, and come in
+        the order of their sorted paths; files that cannot be read are left out, with a warning.
         """
         if isinstance(images, str | Path):
-            images = datasets.folder(images, size=self.about["shape"][-1])
+            images = datasets.folder(images, size=self.about["shape"][-1], val=0, test=0).images
+            if images.shape[1] == 1 < self.encoder.in_channels:
+                images = images.expand(-1, self.encoder.in_channels, -1, -1)  # grey pictures, for a network of colours
         return evaluation.features(self.encoder, images)
 
     @cached_property
@@ -229,8 +243,9 @@ class Run:
         """Write the run into a folder: checkpoint.pt, encoder.safetensors and card.json. Returns the folder.
 
         The checkpoint can be loaded and looked at; a training run that is to be continued uses `resume=` instead.
+        Raises ValueError for a folder with a training that is not done.
         """
-        folder = checkpoint.check_writable(path)
+        folder = checkpoint.check_free(path)
         if self.method is not None:
             checkpoint.write(
                 folder / checkpoint.FILE, checkpoint.pack(self.method, self.about, self.config, self.history)

@@ -176,6 +176,7 @@ def fit(
                     raise FloatingPointError(f"The loss is {row['loss']} at step {history.step}. {keeper.advice(lr)}")
                 history.seconds += row.pop("seconds")
                 if history.step == config.steps:
+                    keeper.check_finite(lr, history.step)
                     method.finish(partial(unchanged, data, source))
                 if history.step in marks:
                     row |= look(method, data, config, history)
@@ -202,8 +203,7 @@ def steps_for(
     Trains a throw-away copy for a few steps, with its own generators, so that the real run starts untouched. Raises
     ValueError unless minutes are above 0 and finite, KeyboardInterrupt if it is stopped.
     """
-    if not 0 < minutes < math.inf:
-        raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 3 (or steps= instead).")
+    check_minutes(minutes)
     config = resolve(config)
     trial = copy.deepcopy(method)
     step = step_seconds(trial, data, config, stop=stop)
@@ -214,6 +214,12 @@ def steps_for(
         looking = (time.perf_counter() - start) * (config.marks + 1)
     steps = max(FEWEST, int((60 * minutes - looking) / step))
     return distributed.agree(replace(config, steps=steps))
+
+
+def check_minutes(minutes: float) -> None:
+    """Raise ValueError unless minutes are above 0 and finite."""
+    if not (isinstance(minutes, Real) and 0 < minutes < math.inf):
+        raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 3 (or steps= instead).")
 
 
 def step_seconds(
@@ -311,6 +317,11 @@ def look(method: Method, data: Images, config: TrainConfig, history: History) ->
     index = torch.randperm(len(val), generator=seeds.generator(config.seed, "probe"))[: config.probe].sort().values
     seen = val[index]
     h = evaluation.features(method.encoder, seen.images)  # (P, D)
+    if not h.isfinite().all():
+        raise FloatingPointError(
+            f"Some features are no longer finite at step {history.step}. Training diverged; try a learning rate below "
+            f"{config.lr:.2g}, or a longer warm-up."
+        )
     views = method.collect(seen.images, index, seen.labels, seeds.generator(config.seed, "look")).views
     report = evaluation.collapse(h, evaluation.features(method.encoder, views[0]))
     row = {name: float(report[name]) for name in ("std", "rankme", "alignment", "uniformity")}

@@ -64,6 +64,24 @@ def test_ceiling_is_a_score(tiny_shapes):
     assert 0 <= supervised_ceiling(encoder(), tiny_shapes, minutes=0.02).value <= 1
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": 2, "minutes": 1}, "minutes=1 and steps=2 are two budgets"),
+        ({"per_class": -1}, "per_class is -1"),
+        ({"per_class": 0}, "per_class is 0"),
+        ({"encoder_lr": -1.0}, "encoder_lr is -1.0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_bad_numbers(tiny_shapes, options, message):
+    with pytest.raises(ValueError, match=message):
+        fine_tune(encoder(), tiny_shapes, **QUICK | {"steps": 1} | options)
+    with pytest.raises(ValueError, match="'shapes' has no test pictures"):
+        fine_tune(encoder(), tiny_shapes[tiny_shapes.split != 2], steps=1)
+
+
 def test_bad_targets(tiny_shapes):
     with pytest.raises(ValueError, match=r"Unknown target 'hues'\. Did you mean 'hue'"):
         fine_tune(encoder(), tiny_shapes, target="hues", steps=1)

@@ -76,7 +76,30 @@ def test_unknown_method_is_refused_before_anything_is_written(tmp_path):
     assert not (tmp_path / "race").exists()
 
 
-@pytest.mark.parametrize("minutes", [0, -1.0, float("nan")])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"steps": -3}, "steps is -3"),
+        ({"seeds": []}, "one seed at least"),
+        ({"data": ["digits", "nosuch"]}, "Unknown data set 'nosuch'"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_trained(tmp_path, options, message):
+    arguments = {"methods": ["simclr"], "data": ["digits"], "seeds": [0], "steps": 2, **options}
+    with pytest.raises(ValueError, match=message):
+        race.missing(tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_pictures_has_its_records_among_the_others():
+    one, other = (race.row_name(f"{place}/pictures", "simclr", 0) for place in ("a", "b"))
+    assert "/" not in one
+    assert one.startswith("pictures-")
+    assert one != other
+
+
+@pytest.mark.parametrize("minutes", [0, -1.0, float("inf"), float("nan")])
 def test_no_time_is_refused_before_anything_is_written(tmp_path, minutes):
     with pytest.raises(ValueError, match=f"minutes is {minutes}; give a time above 0"):
         run(tmp_path / "race", steps=None, minutes=minutes)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -150,6 +151,63 @@ def test_an_encoder_that_does_not_fit_is_explained(tiny_shapes):
         sslkit.pretrain("simclr", tiny_shapes, encoder=nn.Linear(3, 3), **QUICK)
     with pytest.raises(ValueError, match="encoder takes 1 channels, but views of 'shapes' have 3"):
         sslkit.pretrain("simclr", tiny_shapes, encoder=nets.small_resnet(1), **QUICK)
+
+
+def test_an_unfinished_training_is_not_overwritten(tiny_shapes, tmp_path):
+    stop = threading.Event()
+    stopped = sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path, stop=stop, watch=lambda row: stop.set(), **QUICK)
+    before = (tmp_path / checkpoint.FILE).read_bytes()
+    for write in (stopped.save, stopped.report, sslkit.load(tmp_path, data=tiny_shapes).save):
+        with pytest.raises(ValueError, match=r"holds a training that stopped at step \d of 6 and can be continued"):
+            write(tmp_path)
+    assert (tmp_path / checkpoint.FILE).read_bytes() == before
+    stopped.save(tmp_path / "copy")
+    with pytest.raises(ValueError, match="was saved to be looked at, not to be continued"):
+        sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path / "copy", **QUICK)
+    done = sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path, **QUICK)
+    done.save(tmp_path)
+
+
+def test_a_report_says_at_once_what_it_lacks(run, tmp_path, tiny_shapes):
+    run.export(tmp_path / "encoder")
+    with pytest.raises(ValueError, match="An exported encoder has no training to report on"):
+        sslkit.load(tmp_path / "encoder", data=tiny_shapes).report(tmp_path / "report")
+    few = sslkit.datasets.arrays(tiny_shapes.images[:64], val=0.1, test=0)
+    with pytest.raises(ValueError, match="A report needs two test pictures at least; 'arrays' has 0"):
+        sslkit.pretrain("simclr", few, **QUICK | {"batch_size": 16}).report(tmp_path / "report")
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_diverged_training_says_so(tiny_shapes):
+    with pytest.raises(
+        FloatingPointError, match=r"(no longer finite|The loss is \w+) at step \d.*try a learning rate below"
+    ):
+        sslkit.pretrain("simclr", tiny_shapes, **QUICK | {"lr": 1e4, "steps": 30, "marks": 10})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"data": np.zeros((9, 8, 8, 3), np.uint8)}, TypeError, "data is a ndarray; give a name, a folder or Images"),
+        ({"method": None}, TypeError, "method is a NoneType; give a name such as 'simclr'"),
+        ({"seed": None}, ValueError, "seed is None; give a whole number"),
+        ({"seed": 10**30}, ValueError, "seed is 1000"),
+        ({"minutes": "3"}, ValueError, "minutes is '3'; give a time above 0"),
+    ],
+)
+def test_wrong_kinds_of_arguments(tiny_shapes, arguments, error, message):
+    arguments = {"method": "simclr", "data": tiny_shapes, "minutes": 1, **arguments}
+    with pytest.raises(error, match=message):
+        sslkit.pretrain(**arguments, progress=False)
+
+
+def test_embedded_pictures_of_a_folder_come_in_the_order_of_their_names(run, tmp_path):
+    from PIL import Image
+
+    for i in range(12):
+        Image.new("L", (16, 16), 20 * i).save(tmp_path / f"{i:02}.png")
+    grey = torch.arange(12).mul(20).byte()[:, None, None, None].expand(12, 3, 16, 16)
+    assert torch.allclose(run.embed(tmp_path), run.embed(grey), atol=1e-5)
 
 
 def test_embed_a_folder_of_pictures(run, tmp_path):

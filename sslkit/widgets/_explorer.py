@@ -52,8 +52,8 @@ class Explorer(anywidget.AnyWidget):
     selected_bytes = traitlets.Bytes(b"").tag(sync=True, from_json=lambda value, _: bytes(value))
 
     def __init__(self, features: Tensor | Scene, data=None, *, title: str = "Explorer", **options):
+        self.title, self._first, self._job = title, threading.Event(), Job(patience=0)  # first: `close` needs it
         self.scene = features if isinstance(features, Scene) else Scene(features, data, **options)
-        self.title, self._first, self._job = title, threading.Event(), Job(patience=0)
         colour = next(iter(self.scene.colours), "none")
         own = next(iter(self.scene.layouts))  # a map of the user's, if there is one
         super().__init__(
