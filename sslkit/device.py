@@ -39,21 +39,25 @@ def best_device() -> str:
     return accelerator.type if accelerator else "cpu"
 
 
-def choose(*, device: str = "auto", precision: str = "auto", channels_last: bool | None = None) -> Compute:
-    """How to train here. What is given is kept; what is "auto" (or None) follows from the device alone.
-
-    That is a rule and not a measurement, because numbers depend on format and layout in their last digits: the same seed
-    gives the same run, also on a busy machine. bfloat16 where the device multiplies it in hardware (elsewhere it is
-    emulated, and slower); channels last on CPUs and NVIDIA GPUs. `sslkit doctor` measures whether that is right here.
-    Raises ValueError for a device that is not there, or another precision.
-    """
-    device = best_device() if device == "auto" else str(device)
+def check(device: str) -> None:
+    """Raise ValueError for a device that is not on this machine."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # an assertion where PyTorch was built without it
         raise ValueError(
             f"device is {device!r}, which is not on this machine. Use 'auto' or {best_device()!r}."
         ) from error
+
+
+def choose(*, device: str = "auto", precision: str = "auto", channels_last: bool | None = None) -> Compute:
+    """How to train here. What is given is kept; what is "auto" (or None) follows from the device alone.
+
+    That is a rule and not a measurement, because numbers depend on format and layout in their last digits: the same seed
+    gives the same run, also on a busy machine. bfloat16 where the device multiplies it in hardware (elsewhere it is
+    emulated, and slower); channels last on CPUs and NVIDIA GPUs. `sslkit doctor` measures whether that is right here.
+    Raises ValueError for another precision.
+    """
+    device = best_device() if device == "auto" else str(device)
     if precision != "auto" and precision not in DTYPES:
         raise unknown("precision", precision, ["auto", *DTYPES])
     if precision == "auto":

@@ -133,6 +133,7 @@ def fit(
     data = _checked(data if isinstance(data, Images | Stream) else Stream(data), config)
     keeper = Keeper(folder, method, data)
     config = keeper.config(config) or resolve(config)
+    device.check(config.device)
     compute = device.Compute(config.device, config.precision, config.channels_last)
     compute.layout(method).train()
     engine = distributed.parallel(method)
@@ -191,6 +192,8 @@ def fit(
 
 def resolve(config: TrainConfig) -> TrainConfig:
     """The same configuration with device, precision and memory layout decided, see `device.choose`."""
+    if config.device != "auto":
+        device.check(config.device)
     found = device.choose(device=config.device, precision=config.precision, channels_last=config.channels_last)
     return distributed.agree(replace(config, **vars(found)))
 

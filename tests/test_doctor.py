@@ -38,13 +38,13 @@ def test_durations_are_what_people_say(seconds, words):
 def test_the_page_has_every_part():
     page = doctor.text(FOUND)
     for line in (
-        "simclr                    25 s",
-        "09_what_views_teach       61 s",
-        "all of it                 5.3 min",
+        "simclr                          25 s",
+        "09_what_views_teach             61 s",
+        "all of it                       5.3 min",
     ):
         assert f"  {line}\n" in page, line
-    assert "float32, channels last    2.0 x (the rule)" in page
-    assert "views per second          2,048" in page
+    assert "float32, channels last          2.0 x (the rule)" in page
+    assert "views per second                2,048" in page
     assert page.index("simclr  ") < page.index("dino  ")  # cheapest first
     assert page.endswith("The package's own choices are right for this machine.")
 

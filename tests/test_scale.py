@@ -109,7 +109,7 @@ def test_machines_that_do_not_share_a_folder(monkeypatch, tmp_path):
 
 def test_an_interrupted_trial_is_no_measurement(monkeypatch, tiny_shapes):
     """SIGTERM while minutes are turned into steps must not train on with a wrong number."""
-    monkeypatch.setattr(train, "fit", lambda method, data, config: train.History(step=3))
+    monkeypatch.setattr(train, "fit", lambda method, data, config, stop: train.History(step=3))
     method = recipes.method("simclr", tiny_shapes, encoder=nets.small_resnet(widths=(8,)))
     with pytest.raises(KeyboardInterrupt):
         train.steps_for(1, method, tiny_shapes, CONFIG)
