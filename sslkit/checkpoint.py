@@ -147,9 +147,11 @@ class Keeper:
             return None
         stored = asdict(type(config)(**self.state["config"]))
         config = settle(config, stored)
+        encoder, known = self.method.encoder.spec, self.state["encoder"]
         versus = {
             "method": (self.state["method"], self.method.spec),
-            "encoder": (self.state["encoder"], self.method.encoder.spec),
+            # What an older checkpoint does not know of did not exist then.
+            "encoder": (known and {**(encoder or {}), **known}, encoder),
             "data": (self.state["data"]["fingerprint"], self.data["fingerprint"]),
             "processes": (self.state["processes"], distributed.world()[1]),
             **{name: (stored[name], value) for name, value in asdict(config).items()},

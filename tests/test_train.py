@@ -371,6 +371,10 @@ def test_a_checkpoint_of_another_encoder_is_refused(tiny_shapes, tmp_path):
     run(nets.tiny_vit(dim=16, depth=1, heads=4), "named")
     with pytest.raises(ValueError, match="is of another run: its heads was 4, now it is 1"):
         run(nets.tiny_vit(dim=16, depth=1, heads=1), "named")  # the same weights fit both
+    state = checkpoint.read(tmp_path / "named")
+    del state["encoder"]["depth"]  # as if that setting had not existed then
+    checkpoint.write(tmp_path / "named" / checkpoint.FILE, state)
+    run(nets.tiny_vit(dim=16, depth=1, heads=4), "named")
     own = lambda width: nets.adapt(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, width)), image_size=16)
     run(own(16), "own")
     with pytest.raises(ValueError, match="is of another network"):
