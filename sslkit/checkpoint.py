@@ -223,7 +223,12 @@ class Keeper:
         kept = (
             f"The last finite checkpoint is in {self.folder}. " if self.folder and (self.folder / FILE).exists() else ""
         )
-        return f"{kept}Training diverged; try a learning rate below {lr:.2g}, or a longer warm-up."
+        return kept + slower(lr)
+
+
+def slower(lr: float) -> str:
+    """What to do when numbers are no longer finite."""
+    return f"Training diverged; try a learning rate below {lr:.2g}, or a longer warm-up."
 
 
 def describe(data) -> dict:

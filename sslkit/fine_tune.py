@@ -14,7 +14,7 @@ from sslkit.errors import unknown
 from sslkit.evaluation import Score, accuracy, r2
 from sslkit.methods import Supervised
 from sslkit.nets import Encoder
-from sslkit.train import TrainConfig, fit, steps_for
+from sslkit.train import TrainConfig, check_budget, fit, steps_for
 
 PLAIN = Policy(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0)  # the picture itself
 
@@ -42,8 +42,7 @@ def fine_tune(
     options: fields of `TrainConfig`. Returns the trained model (`model.predict(images)`) and its score on the test split.
     Raises ValueError for an unknown target, missing labels or test pictures, two budgets, and numbers out of range.
     """
-    if steps is not None and minutes is not None:
-        raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
+    check_budget(minutes, steps)
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class!r}; give a whole number of at least 1, or None for all.")
     if not encoder_lr >= 0:

@@ -76,8 +76,9 @@ def missing(
         raise ValueError(f"steps is {steps!r}; it must be a whole number of at least 1.")
     if not seeds:
         raise ValueError("A race needs one seed at least.")
-    for name in data:
-        datasets.load(name)  # a wrong name is found before the first row is trained, not hours later
+    for name in data:  # what is wrong is found before the first row is trained, not hours later
+        if name not in datasets.NAMES:
+            datasets.load(name)
     folder, found = checkpoint.check_writable(folder), []
     for name in data:
         for seed, method in product(seeds, (BASELINES, *methods)):

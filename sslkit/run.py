@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -18,7 +19,7 @@ from sslkit import augment, checkpoint, datasets, distributed, evaluation, maps,
 from sslkit.datasets import Images
 from sslkit.methods import Method
 from sslkit.progress import Bar
-from sslkit.train import History, TrainConfig, fit, resolve, steps_for, unchanged
+from sslkit.train import History, TrainConfig, check_budget, fit, resolve, steps_for, unchanged
 
 CARD, WEIGHTS = "card.json", "encoder.safetensors"
 
@@ -46,9 +47,8 @@ def pretrain(
     options: fields of `TrainConfig` (batch_size=, lr=, precision=, ...) or of the method (temperature=, encoder=, ...).
     An encoder that you give is copied; it is then the untrained baseline, whether it has been trained before or not.
     """
-    if minutes is not None and steps is not None:
-        raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
-    data = datasets.load(str(data)) if isinstance(data, str | Path) else data
+    check_budget(minutes, steps)
+    data = datasets.load(data) if isinstance(data, str | Path) else data
     if not isinstance(data, Images):
         raise TypeError(
             f"data is a {type(data).__name__}; give a name, a folder or Images: datasets.arrays(x) makes them from arrays, "
@@ -58,7 +58,7 @@ def pretrain(
         raise TypeError(
             f"method is a {type(method).__name__}; give a name such as 'simclr', or a Method that you built."
         )
-    if not isinstance(seed, int) or not 0 <= seed < 2**63:
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise ValueError(f"seed is {seed!r}; give a whole number from 0 on.")
     method, settings = settled(method, data, seed, options)
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most

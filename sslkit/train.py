@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from sslkit import augment, device, distributed, evaluation, seeds
-from sslkit.checkpoint import Keeper
+from sslkit.checkpoint import Keeper, slower
 from sslkit.datasets import Images, Stream
 from sslkit.methods import Method
 from sslkit.schedules import warmup_cosine
@@ -132,8 +132,7 @@ def fit(
         )
     data = _checked(data if isinstance(data, Images | Stream) else Stream(data), config)
     keeper = Keeper(folder, method, data)
-    config = keeper.config(config) or resolve(config)
-    device.check(config.device)
+    config = resolve(keeper.config(config) or config)
     compute = device.Compute(config.device, config.precision, config.channels_last)
     compute.layout(method).train()
     engine = distributed.parallel(method)
@@ -217,6 +216,12 @@ def steps_for(
         looking = (time.perf_counter() - start) * (config.marks + 1)
     steps = max(FEWEST, int((60 * minutes - looking) / step))
     return distributed.agree(replace(config, steps=steps))
+
+
+def check_budget(minutes: float | None, steps: int | None) -> None:
+    """Raise ValueError for two budgets."""
+    if minutes is not None and steps is not None:
+        raise ValueError(f"minutes={minutes} and steps={steps} are two budgets; give one of them.")
 
 
 def check_minutes(minutes: float) -> None:
@@ -321,10 +326,7 @@ def look(method: Method, data: Images, config: TrainConfig, history: History) ->
     seen = val[index]
     h = evaluation.features(method.encoder, seen.images)  # (P, D)
     if not h.isfinite().all():
-        raise FloatingPointError(
-            f"Some features are no longer finite at step {history.step}. Training diverged; try a learning rate below "
-            f"{config.lr:.2g}, or a longer warm-up."
-        )
+        raise FloatingPointError(f"Some features are no longer finite at step {history.step}. {slower(config.lr)}")
     views = method.collect(seen.images, index, seen.labels, seeds.generator(config.seed, "look")).views
     report = evaluation.collapse(h, evaluation.features(method.encoder, views[0]))
     row = {name: float(report[name]) for name in ("std", "rankme", "alignment", "uniformity")}
