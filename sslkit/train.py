@@ -227,7 +227,7 @@ def check_budget(minutes: float | None, steps: int | None) -> None:
 def check_minutes(minutes: float) -> None:
     """Raise ValueError unless minutes are above 0 and finite."""
     if not (isinstance(minutes, Real) and 0 < minutes < math.inf):
-        raise ValueError(f"minutes is {minutes!r}; give a time above 0, such as 3 (or steps= instead).")
+        raise ValueError(f"minutes is {minutes!r}; give a time above 0 that ends, such as 3 (or steps= instead).")
 
 
 def step_seconds(

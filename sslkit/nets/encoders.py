@@ -224,9 +224,10 @@ def adapt(model: nn.Module | str, *, in_channels: int = 3, image_size: int = 32,
     if isinstance(model, str):
         spec = {"name": "adapt", "model": model, "in_channels": in_channels, "image_size": image_size, **options}
         model = _from_library(model, in_channels, options)
+    trial = copy.deepcopy(model)  # batch norms move when they are looked at in training
     for training in (True, False):
-        with torch.no_grad():  # of a copy: batch norms move when they are looked at in training
-            h = copy.deepcopy(model).train(training)(torch.zeros(2, in_channels, image_size, image_size))
+        with torch.no_grad():
+            h = trial.train(training)(torch.zeros(2, in_channels, image_size, image_size))
         if not isinstance(h, Tensor) or h.ndim != 2:
             got = tuple(h.shape) if isinstance(h, Tensor) else f"a {type(h).__name__}"
             mode = "train" if training else "eval"

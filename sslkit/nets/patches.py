@@ -26,10 +26,9 @@ class PatchDictionary(Fitted):
         super().__init__()
         self.dim, self.grid = grid**2 * n, grid
         width = in_channels * size**2
-        self.register_buffer(
-            "filters", torch.zeros(width, in_channels, size, size)
-        )  # a patch, whitened, in units of FLAT
-        self.register_buffer("centres", torch.zeros(n, width, 1, 1))  # of length 1
+        # The filters give a patch, whitened, in units of FLAT; the centres have length 1.
+        self.register_buffer("filters", torch.zeros(width, in_channels, size, size))
+        self.register_buffer("centres", torch.zeros(n, width, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.fitted:
