@@ -217,10 +217,10 @@ def views(images: Tensor, policies: Sequence[Policy], generator: torch.Generator
 
 
 def shrink(view: Tensor, share: float) -> Tensor:
-    """A view with a share of its side, antialiased: (B, C, h, w) -> (B, C, share h, share w), at least a pixel."""
+    """A view with a share of its side, antialiased: (B, C, h, w) -> (B, C, share h, share w), at least two pixels."""
     if share == 1:
         return view
-    size = [max(1, round(share * side)) for side in view.shape[-2:]]
+    size = [max(2, round(share * side)) for side in view.shape[-2:]]
     return F.interpolate(view, size=size, mode="bilinear", antialias=True)
 
 

@@ -65,7 +65,7 @@ def missing(
 ) -> list[tuple[str, str, dict, int, Path]]:
     """The rows of `race` that have no record yet: data set, method, budget, seed, and the record's file.
 
-    Measures SimCLR's speed if the folder does not know it yet.
+    Measures SimCLR's speed if the folder does not know it yet. Raises ValueError for a record of another number of steps.
     """
     for method in methods:
         if method not in ENTRANTS:
@@ -82,13 +82,15 @@ def missing(
     folder, found = checkpoint.check_writable(folder), []
     for name in data:
         for seed, method in product(seeds, (BASELINES, *methods)):
-            if not (file := folder / f"{row_name(name, method, seed)}.json").exists():
-                fair = (
-                    steps
-                    if steps is not None
-                    else fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
-                )
+            file = folder / f"{row_name(name, method, seed)}.json"
+            fair = steps or fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
+            if not file.exists():
                 found.append((name, method, {"steps": fair}, seed, file))
+            elif (done := _record(file).get("card", {}).get("steps_done", fair)) != fair:
+                raise ValueError(
+                    f"{file} is a row of {done:,} steps, and this race has {fair:,} for {method}: choose another folder, or "
+                    "delete the records."
+                )
     return found
 
 
@@ -174,8 +176,19 @@ def machine() -> dict:
 
 
 def read(folder: str | Path) -> list[dict]:
-    """All records of a race, in the order of their file names."""
-    return [json.loads(file.read_text()) for file in sorted(Path(folder).glob("*.json")) if file.name != SPEED]
+    """All records of a race, in the order of their file names. Other JSON files are passed over.
+
+    Raises ValueError naming a file that is damaged.
+    """
+    return [record for file in sorted(Path(folder).glob("*.json")) if "columns" in (record := _record(file))]
+
+
+def _record(file: Path) -> dict:
+    try:
+        record = json.loads(file.read_text())
+    except ValueError as error:  # not JSON, or not even text
+        raise ValueError(f"{file} is damaged ({error}): delete it, and the race measures it again.") from error
+    return record if isinstance(record, dict) else {}
 
 
 def tables(records: Sequence[dict]) -> str:

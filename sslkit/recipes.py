@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 
 import torch
 
@@ -66,6 +67,10 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
     """
     if name not in METHODS:
         raise unknown("method", name, METHODS)
+    if min(data.shape[1:]) < 2:
+        raise ValueError(
+            f"Pictures of {data.name!r} have {data.shape[1]}x{data.shape[2]} pixels; an encoder needs two in each direction."
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = ENCODERS.get(name, nets.small_resnet)(_channels(data)) if encoder is None else _own(encoder, data)
@@ -90,10 +95,11 @@ def quick(data: Images, *, seed: int = 0, **options) -> tuple[Method, dict]:
     """
     ends = {"patches": True, "all_stages": True, "grid": 2, "dictionary": 64, "whiten": True}
     settings = {"encoder": encoder(data, seed=seed, **ends), "temperature": 0.1, **options}
-    return method("dcl", data, seed=seed, **settings), {"resolutions": (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)}
+    return method(LEARNS_BY["quick"], data, seed=seed, **settings), {"resolutions": (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)}
 
 
 RECIPES: dict[str, Callable[..., tuple[Method, dict]]] = {"quick": quick}
+LEARNS_BY = {"quick": "dcl"}
 
 
 def recipe(name: str, data: Images, *, seed: int = 0, **options) -> tuple[Method, dict]:
@@ -105,6 +111,12 @@ def recipe(name: str, data: Images, *, seed: int = 0, **options) -> tuple[Method
     if name in RECIPES:
         return RECIPES[name](data, seed=seed, **options)
     return method(name, data, seed=seed, **options), {}
+
+
+def options(name: str) -> set[str]:
+    """What can be said to a recipe or a method of that name. Raises ValueError for an unknown one."""
+    check_name(name)
+    return set(signature(METHODS[LEARNS_BY.get(name, name)]).parameters)
 
 
 def encoder(

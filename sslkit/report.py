@@ -35,6 +35,8 @@ def write_report(run: Run, path: str | Path) -> Path:
     run.save(folder)
     for name, figure in figures.items():
         checkpoint.write_file(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
+    for name in TEXT.keys() - figures.keys():  # of an earlier report in this folder
+        (folder / f"{name}.png").unlink(missing_ok=True)
     ceiling = vars(run).get("ceiling")  # measured only if somebody asked for it
     metrics = {
         "ceiling": None if ceiling is None else asdict(ceiling),

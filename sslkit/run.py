@@ -6,17 +6,20 @@ import copy
 import json
 import platform
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sslkit import augment, checkpoint, datasets, distributed, evaluation, maps, nets, recipes, seeds
 from sslkit.datasets import Images
+from sslkit.errors import unknown
 from sslkit.methods import Method
 from sslkit.progress import Bar
 from sslkit.train import History, TrainConfig, check_budget, fit, resolve, steps_for, unchanged
@@ -48,12 +51,7 @@ def pretrain(
     An encoder that you give is copied; it is then the untrained baseline, whether it has been trained before or not.
     """
     check_budget(minutes, steps)
-    data = datasets.load(data) if isinstance(data, str | Path) else data
-    if not isinstance(data, Images):
-        raise TypeError(
-            f"data is a {type(data).__name__}; give a name, a folder or Images: datasets.arrays(x) makes them from arrays, "
-            "and train.fit takes any iterable of batches."
-        )
+    data = _pictures(data)
     if not isinstance(method, str | Method):
         raise TypeError(
             f"method is a {type(method).__name__}; give a name such as 'simclr', or a Method that you built."
@@ -79,6 +77,17 @@ def pretrain(
     return Run(method.encoder, method=method, data=data, config=config, history=history, untrained=untrained)
 
 
+def _pictures(data: str | Path | Images) -> Images:
+    """Raises TypeError for what is neither Images nor the name of some."""
+    data = datasets.load(data) if isinstance(data, str | Path) else data
+    if not isinstance(data, Images):
+        raise TypeError(
+            f"data is a {type(data).__name__}; give a name, a folder or Images: datasets.arrays(x) makes them from arrays, "
+            "and train.fit takes any iterable of batches."
+        )
+    return data
+
+
 def settled(method: str | Method, data: Images, seed: int, options: dict) -> tuple[Method, dict]:
     """A method by name or as it is, and the settings of `TrainConfig` among the options; a recipe brings some of its own.
 
@@ -88,6 +97,9 @@ def settled(method: str | Method, data: Images, seed: int, options: dict) -> tup
     settings = {name: value for name, value in options.items() if name in names}
     others = {name: value for name, value in options.items() if name not in names}
     if isinstance(method, str):
+        known = names | recipes.options(method)
+        for name in others.keys() - known:
+            raise TypeError(str(unknown(f"option of {method!r}:", name, known)))
         method, usual = recipes.recipe(method, data, seed=seed, **others)
         return method, usual | settings
     if others:
@@ -95,15 +107,27 @@ def settled(method: str | Method, data: Images, seed: int, options: dict) -> tup
     return method, settings
 
 
-def load(path: str | Path, data: Images | None = None) -> Run:
+def load(path: str | Path, data: str | Path | Images | None = None) -> Run:
     """Read a run folder, a checkpoint, or an exported encoder (`encoder.safetensors`, or a folder that holds one).
 
     data: the pictures it was trained on, for evaluation; by default they are loaded by name when they are first needed.
+    Others may be given, too; a warning then says that they are others.
     Raises FileNotFoundError or ValueError with one sentence.
     """
-    path = Path(path)
-    if path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists()):
-        return _load_encoder(path, data)
+    path, data = Path(path), None if data is None else _pictures(data)
+    alone = path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists())
+    run = _load_encoder(path) if alone else _load_checkpoint(path)
+    run._data = data
+    if data is not None and data.fingerprint() != run.about["fingerprint"]:
+        warnings.warn(
+            f"{data.name!r} are not the pictures of this training, {run.about['name']!r}, or not in the same split: scores "
+            "on them tell how well the representation travels.",
+            stacklevel=2,
+        )
+    return run
+
+
+def _load_checkpoint(path: Path) -> Run:
     state = checkpoint.read(path)
     if state["method"] is None or state["encoder"] is None:
         raise ValueError(
@@ -118,11 +142,11 @@ def load(path: str | Path, data: Images | None = None) -> Run:
     run = Run(
         method.encoder, method=method.eval(), config=config, history=History(**state["history"]), untrained=untrained
     )
-    run.about, run._data = state["data"], data
+    run.about = state["data"]
     return run
 
 
-def _load_encoder(path: Path, data: Images | None) -> Run:
+def _load_encoder(path: Path) -> Run:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -142,7 +166,7 @@ def _load_encoder(path: Path, data: Images | None) -> Run:
             f"{file} or its {CARD} is damaged ({str(error).splitlines()[0][:120]}). Export it again."
         ) from error
     run = Run(encoder.eval())
-    run.about, run._data = card["data"], data
+    run.about = card["data"]
     return run
 
 
@@ -197,17 +221,29 @@ class Run:
             self._data = data
         return self._data
 
-    def embed(self, images: Images | Tensor | str | Path) -> Tensor:
-        """Representations h of pictures: `Images`, a tensor (N, C, H, W), or a folder. -> (N, D) float32, on the CPU.
+    def embed(self, images: Images | Tensor | np.ndarray | str | Path) -> Tensor:
+        """Representations h of pictures: `Images`, a tensor (N, C, H, W), an array, or a folder. -> (N, D) float32, on the
+        CPU.
 
-        uint8, or float in [0, 1]. Pictures of a folder are scaled to the size that the encoder was trained with, and come in
-        the order of their sorted paths; files that cannot be read are left out, with a warning.
+        uint8, or float in [0, 1]; arrays as in `datasets.arrays`. Pictures of a folder are scaled to the size that the
+        encoder was trained with, and come in the order of their sorted paths; files that cannot be read are left out, with
+        a warning. Grey pictures fit a network of colours. Raises ValueError or TypeError for everything else.
         """
         if isinstance(images, str | Path):
-            images = datasets.folder(images, size=self.about["shape"][-1], val=0, test=0).images
-            if images.shape[1] == 1 < self.encoder.in_channels:
-                images = images.expand(-1, self.encoder.in_channels, -1, -1)  # grey pictures, for a network of colours
-        return evaluation.features(self.encoder, images)
+            images = datasets.folder(images, size=self.about["shape"][-1], val=0, test=0)
+        elif isinstance(images, np.ndarray):
+            images = datasets.arrays(images)
+        x = images.images if isinstance(images, Images) else images
+        if not isinstance(x, Tensor):
+            raise TypeError(f"images is a {type(x).__name__}; give Images, a tensor, an array or a folder.")
+        if x.is_floating_point() and not (x.min() >= 0 and x.max() <= 1):
+            raise ValueError(
+                f"images are floats from {x.min():.4g} to {x.max():.4g}, but 0 to 1 is expected, not normalised: the "
+                "encoder does that."
+            )
+        if x.ndim == 4 and x.shape[1] == 1 < self.encoder.in_channels:
+            x = x.expand(-1, self.encoder.in_channels, -1, -1)
+        return evaluation.features(self.encoder, x)
 
     @cached_property
     def features(self) -> dict[str, dict[str, Tensor]]:

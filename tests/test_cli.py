@@ -79,8 +79,11 @@ def test_train_writes_a_run_and_goes_on(tmp_path, capsys):
     assert list((tmp_path / "out").glob("events.out.tfevents.*"))
     run = sslkit.load(tmp_path / "out")
     assert (run.history.step, run.config.batch_size) == (6, 64)
-    assert cli.main(command) == 0  # done already
-    assert "step" not in capsys.readouterr().out.replace("6 of 6 steps", "")
+    assert "done already" not in out
+    assert cli.main(command) == 0
+    out = capsys.readouterr().out
+    assert "This training was done already; another --out begins a new one.\n" in out
+    assert "step" not in out.replace("6 of 6 steps", "")
     assert cli.main([*command[:4], "7", *command[5:]]) == 2
     assert "is of another run: its steps was 6, now it is 7" in capsys.readouterr().err
 

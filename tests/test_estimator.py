@@ -73,6 +73,7 @@ def test_every_form_of_the_same_pictures(pictures):
     same = {
         "channels last": (pictures.transpose(0, 2, 3, 1), {}),
         "rows": (pictures.reshape(60, -1), {"image_shape": (3, 16, 16)}),
+        "a shape that decides": (pictures, {"image_shape": (3, 16, 16)}),
         "rows, one side open": (pictures.reshape(60, -1), {"image_shape": (3, -1, 16)}),
     }
     for name, (X, options) in same.items():
@@ -117,6 +118,7 @@ def test_clone_pickle_and_what_was_given_stay(pictures):
         ({}, (20, 64), r"X has rows of 64 numbers: say image_shape=\(C, H, W\)"),
         ({"image_shape": (3, 4, 4)}, (20, 64), r"X has 64 columns, which are no image_shape=\(3, 4, 4\)"),
         ({"image_shape": (2, 4, 8)}, (20, 64), "images have shape"),
+        ({}, (20, 3, 8, 3), r"\(N, C, H, W\) or \(N, H, W, C\): give the first, and say image_shape"),
         ({"method": "simclear"}, (20, 1, 8, 8), "Unknown method 'simclear'. Did you mean 'simclr'"),
         ({"steps": 0}, (20, 1, 8, 8), "steps is 0"),
     ],
@@ -134,3 +136,7 @@ def test_pictures_of_another_size(pictures):
 def test_importing_sslkit_does_not_import_scikit_learn():
     code = "import sslkit, sys; assert 'sklearn' not in sys.modules; sslkit.Embedding; assert 'sklearn' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_shape_decides_which_axis_is_the_channels():
+    assert quick(image_shape=(3, 8, 3)).fit(np.random.default_rng(0).random((20, 3, 8, 3))).image_shape_ == (3, 8, 3)

@@ -125,3 +125,18 @@ def test_tables_are_sorted_means_with_their_spread():
         "Dots are seeds, the bar is their mean. First: good 0.70, bad 0.20. To be beaten: "
     )
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["good", "bad"]
+
+
+def test_rows_of_another_length_are_not_taken_as_done(tiny, tmp_path):
+    run(tmp_path, methods=["simclr"])
+    with pytest.raises(ValueError, match=r"shapes-simclr-0\.json is a row of 2 steps, and this race has 3 for simclr"):
+        run(tmp_path, methods=["simclr"], steps=3)
+
+
+def test_other_files_are_passed_over_and_damaged_ones_named(tmp_path):
+    (tmp_path / "package.json").write_text('{"name": "mine"}')
+    (tmp_path / "list.json").write_text("[1, 2]")
+    assert race.read(tmp_path) == []
+    (tmp_path / "shapes-simclr-0.json").write_text('{"columns": ')
+    with pytest.raises(ValueError, match=r"shapes-simclr-0\.json is damaged.*delete it"):
+        race.read(tmp_path)

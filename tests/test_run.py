@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -193,6 +194,11 @@ def test_a_diverged_training_says_so(tiny_shapes):
         ({"seed": None}, ValueError, "seed is None; give a whole number"),
         ({"seed": 10**30}, ValueError, "seed is 1000"),
         ({"minutes": "3"}, ValueError, "minutes is '3'; give a time above 0"),
+        (
+            {"data": sslkit.datasets.arrays(np.zeros((40, 1, 9), np.uint8))},
+            ValueError,
+            "Pictures of 'arrays' have 1x9 pixels; an encoder needs two in each direction",
+        ),
     ],
 )
 def test_wrong_kinds_of_arguments(tiny_shapes, arguments, error, message):
@@ -208,6 +214,44 @@ def test_embedded_pictures_of_a_folder_come_in_the_order_of_their_names(run, tmp
         Image.new("L", (16, 16), 20 * i).save(tmp_path / f"{i:02}.png")
     grey = torch.arange(12).mul(20).byte()[:, None, None, None].expand(12, 3, 16, 16)
     assert torch.allclose(run.embed(tmp_path), run.embed(grey), atol=1e-5)
+
+
+def test_embed_takes_arrays_and_grey_pictures_and_says_what_is_wrong(run, tiny_shapes):
+    x = tiny_shapes.test.images
+    assert torch.equal(run.embed(x.permute(0, 2, 3, 1).numpy()), run.embed(x))
+    assert torch.equal(run.embed(x[:, :1]), run.embed(x[:, :1].expand(-1, 3, -1, -1)))
+    for wrong, message in (
+        (x.float(), "floats from 0 to"),
+        (x.float() / 128 - 1, "floats from -"),
+        (x * torch.nan, "nan"),
+    ):
+        with pytest.raises(ValueError, match=f"{message}.*0 to 1 is expected"):
+            run.embed(wrong)
+    with pytest.raises(TypeError, match="images is a list; give Images"):
+        run.embed([1, 2])
+
+
+def test_other_pictures_than_those_of_the_training_are_named(folder, tiny_shapes, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sslkit.load(folder, data=tiny_shapes)
+    other = sslkit.datasets.arrays(tiny_shapes.images, tiny_shapes.labels)
+    with pytest.warns(UserWarning, match="'arrays' are not the pictures of this training, 'shapes'") as caught:
+        assert sslkit.load(folder, data=other).data is other
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="'digits' are not the pictures"):
+        assert sslkit.load(folder / "encoder.safetensors", data="digits").data.name == "digits"
+    with pytest.raises(TypeError, match="data is a list"):
+        sslkit.load(folder, data=[1])
+
+
+def test_figures_of_an_earlier_report_do_not_stay(run, tiny_shapes, tmp_path):
+    (tmp_path / "factors.png").touch()
+    (tmp_path / "mine.png").touch()
+    plain = sslkit.datasets.Images(tiny_shapes.images, tiny_shapes.labels, tiny_shapes.split)
+    sslkit.pretrain("simclr", plain, **QUICK).report(tmp_path)
+    assert not (tmp_path / "factors.png").exists()
+    assert (tmp_path / "mine.png").exists()
 
 
 def test_embed_a_folder_of_pictures(run, tmp_path):
@@ -343,8 +387,13 @@ def test_two_budgets(tiny_shapes):
 
 
 def test_unknown_option_names_itself(tiny_shapes):
-    with pytest.raises(TypeError, match="temprature"):
-        sslkit.pretrain("simclr", tiny_shapes, temprature=0.1, **QUICK)
+    for name, given, meant in (
+        ("simclr", "temprature", "temperature"),
+        ("quick", "temprature", "temperature"),
+        ("byol", "batchsize", "batch_size"),  # of the training
+    ):
+        with pytest.raises(TypeError, match=f"Unknown option of '{name}': '{given}'. Did you mean '{meant}'"):
+            sslkit.pretrain(name, tiny_shapes, **{given: 1}, **QUICK)
     with pytest.raises(TypeError, match="Unknown options temperature"):
         sslkit.pretrain(methods.SimCLR(small()), tiny_shapes, temperature=0.1, **QUICK)
 

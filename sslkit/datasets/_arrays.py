@@ -37,8 +37,8 @@ def arrays(
         name, (images, stored) = Path(images).stem, _read(Path(images))
         labels = stored if labels is None else labels
     x = _pixels(_numpy("images", images), layout)
-    y, names = _classes("labels", labels, len(x), tuple(names))
-    groups, group_names = _classes("groups", groups, len(x))
+    y, names = classes("labels", labels, len(x), tuple(names))
+    groups, group_names = classes("groups", groups, len(x))
     split = draw_split(y, groups, len(x), seed=seed, val=val, test=test)
     return Images(x, y, split, groups=groups, names=names, name=name, group_names=group_names)
 
@@ -63,8 +63,11 @@ def _numpy(what: str, values) -> np.ndarray:
         array = np.asarray(values.detach().cpu() if isinstance(values, torch.Tensor) else values)
     except ValueError:  # rows of different shapes
         array = np.array(None)
+    if array.dtype == object and array.ndim and all(isinstance(value, str) for value in array.flat):
+        array = array.astype(str)  # as pandas keeps them
     if array.dtype == object:
-        raise TypeError(f"{what} must be one array; pictures of different sizes go through datasets.folder.")
+        hint = "pictures of different sizes go through datasets.folder" if what == "images" else "of one type"
+        raise TypeError(f"{what} must be one array; {hint}.")
     return array
 
 
@@ -97,7 +100,7 @@ def _pixels(x: np.ndarray, layout: str | None) -> torch.Tensor:
     return torch.from_numpy(np.require(x, requirements=["C", "W"]))
 
 
-def _classes(what: str, values, n: int, names: tuple[str, ...] = ()) -> tuple[torch.Tensor | None, tuple[str, ...]]:
+def classes(what: str, values, n: int, names: tuple[str, ...] = ()) -> tuple[torch.Tensor | None, tuple[str, ...]]:
     """N integers or strings -> int64 (N,) from 0 to K - 1, and K names; integers that index given names stay."""
     if values is None:
         return None, names

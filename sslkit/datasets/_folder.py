@@ -19,8 +19,9 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
     """Read all pictures below a folder: upright, the middle square, resized to size x size.
 
     If every picture lies in a sub-folder, the sub-folders of the first level are the classes; otherwise there are no
-    labels. The set is RGB; grey if all pictures are grey, RGBA if any is transparent. Hidden files are passed over.
-    Files that are no readable picture are left out, and one warning counts and lists them.
+    labels, and a warning names the pictures outside. The set is RGB; grey if all pictures are grey, RGBA if any is
+    transparent. Hidden files are passed over. Files that are no readable picture are left out, and one warning counts
+    and lists them.
 
     The decoded pictures are kept in the user's cache folder (or $SSLKIT_CACHE) and memory-mapped. They are decoded
     again when a file's name, length or time of change differs.
@@ -31,8 +32,8 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
         raise FileNotFoundError(f"There is no folder {path}.")
     if not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; give the folder that holds the pictures.")
-    if size < 4:
-        raise ValueError(f"size is the side of the pictures in pixels, at least 4, but size={size}.")
+    if not isinstance(size, int) or size < 4:
+        raise ValueError(f"size is the side of the pictures in pixels, a whole number of at least 4, but {size=}.")
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     if not files:
@@ -57,18 +58,25 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
         places = [files[number].relative_to(path).parts for number in kept]
         skipped = np.array([str(files[number].relative_to(path)) for number in set(range(len(files))) - set(kept)])
         about = {"names": np.array([], dtype=str), "skipped": np.sort(skipped)}
-        if all(len(place) > 1 for place in places):
+        outside = [place[0] for place in places if len(place) == 1]
+        about["outside"] = np.array(outside if len(outside) < len(places) else [], dtype=str)
+        if not outside:
             about["names"], about["labels"] = np.unique([place[0] for place in places], return_inverse=True)
         labels = torch.from_numpy(about["labels"]) if "labels" in about else None
         return about | {"split": draw_split(labels, None, len(kept), seed=seed, val=val, test=test).numpy()}
 
     key = f"folder-{_key(path, files, size, seed, val, test)}"
     images, about = cached(path.resolve().name, key, pictures, describe)
-    skipped = about["skipped"].tolist()
-    if skipped:
-        names = ", ".join(skipped[:10]) + (f" and {len(skipped) - 10:,} more" if len(skipped) > 10 else "")
-        text = f"{len(skipped):,} of {len(files):,} files in {path} are no readable pictures: {names}."
-        warnings.warn(text, stacklevel=2)
+    problems = {
+        "skipped": "are no readable pictures: {}.",
+        "outside": "lie in no sub-folder, so there are no labels: {}. To make classes of the sub-folders, move them.",
+    }
+    for key, text in problems.items():
+        found = about.get(key, np.array([])).tolist()  # a cache may be older than a problem
+        if found:
+            names = ", ".join(found[:10]) + (f" and {len(found) - 10:,} more" if len(found) > 10 else "")
+            text = f"{len(found):,} of {len(files):,} files in {path} {text.format(names)}"
+            warnings.warn(text, stacklevel=2)
     return images
 
 

@@ -48,6 +48,11 @@ class Images:
             raise ValueError(
                 f"images must be a uint8 tensor (N, C, H, W) with C = 1, 3 or 4, not {got}; datasets.arrays converts."
             )
+        for name, dtype in (("labels", torch.int64), ("split", torch.uint8), ("groups", torch.int64)):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Tensor) and value.dtype == dtype and value.ndim == 1):
+                got = f"{value.dtype} of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"{value!r:.40}"
+                raise ValueError(f"{name} must be a tensor (N,) of {dtype}, not {got}; datasets.arrays converts.")
         for name, value in (self._rows() | self.factors).items():
             if len(value) != len(x):
                 raise ValueError(f"{name} has {len(value):,} entries, but there are {len(x):,} images.")

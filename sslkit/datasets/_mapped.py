@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sslkit.datasets._arrays import classes
 from sslkit.datasets._images import Images
 
 
@@ -16,19 +17,20 @@ def mapped(
 ) -> Images:
     """`Images` of an .npy file of uint8 (N, C, H, W), read in place: only the pictures of a batch come into memory.
 
-    labels  N integers from 0, which may index `names`; or None
+    labels  as in `datasets.arrays`
     val, test  shares at the end of the file, validation before test: the file's order decides, so shuffle before writing
 
     `numpy.lib.format.open_memmap(path, "w+", "uint8", shape)` writes such a file piece by piece.
-    Raises ValueError for an array of another kind, or shares that leave nothing to train on.
+    Raises FileNotFoundError without such a file, ValueError or TypeError for an array or labels of another kind, or shares
+    that leave nothing to train on.
     """
     if not (0 <= val and 0 <= test and val + test < 1):
         raise ValueError(f"val and test are shares that leave something to train on, but {val=} and {test=}.")
     images = open_mapped(path)
     part = torch.linspace(0, 1, len(images), dtype=torch.float64)  # where a picture stands in the file
     split = (part > 1 - test - val).to(torch.uint8) + (part > 1 - test).to(torch.uint8)
-    labels = None if labels is None else torch.as_tensor(labels).long()
-    return Images(images, labels, split, names=tuple(names), name=Path(path).stem)
+    labels, names = classes("labels", labels, len(images), tuple(names))
+    return Images(images, labels, split, names=names, name=Path(path).stem)
 
 
 def open_mapped(path: str | Path) -> torch.Tensor:
@@ -42,7 +44,7 @@ def open_mapped(path: str | Path) -> torch.Tensor:
             array = np.load(path, mmap_mode="c")
         except OSError as error:
             if isinstance(error, FileNotFoundError):
-                raise
+                raise FileNotFoundError(f"There is no file {path}.") from None
             array = np.load(path, mmap_mode="r")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")

@@ -43,6 +43,8 @@ def evaluate(
         why = "training shows one class only, or lacks those of most test pictures"
         table.notes.append(f"Not probed, because {why}: {', '.join(silent)}.")
     labelled = "label" in asked and "label" not in silent
+    if labelled and (least := int(torch.unique(train.labels, return_counts=True)[1].min())) < max(budgets, default=0):
+        table.notes.append(f"Few labels: a class with fewer pictures gives all it has; the smallest has {least}.")
     asked = {name: value for name, value in asked.items() if name not in (*silent, "label")}
     rows = {name: f"{name} ({'R²' if value.is_floating_point() else 'accuracy'})" for name, value in asked.items()}
     ids = torch.arange(len(test))

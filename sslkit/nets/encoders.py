@@ -56,7 +56,7 @@ class Encoder(nn.Module):
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f"This encoder takes images of shape (B, {self.in_channels}, H, W) and got {tuple(x.shape)}. "
-                "Build it with in_channels= the channels of your views (RGBA becomes 3)."
+                "Give it such pictures, or build it with in_channels= the channels of your views (RGBA becomes 3)."
             )
         return (x - self.mean) / self.std
 

@@ -61,6 +61,8 @@ def test_labels_may_be_any_integers_strings_or_absent():
     data = arrays(RGB, torch.tensor([2, 0] * 8), names=("a", "b", "c"))
     assert data.names == ("a", "b", "c")
     assert data.labels.tolist() == [2, 0] * 8
+    data = arrays(RGB, np.array(["dog", "cat"] * 8, dtype=object))  # as pandas keeps strings
+    assert (data.names, data.labels.tolist()) == (("cat", "dog"), [1, 0] * 8)
     assert arrays(RGB, [5] * 16).names == ("5",)  # one class is a set, even if not one to classify
 
 
@@ -116,7 +118,7 @@ def zeros(*shape, dtype=np.uint8):
         (zeros(4, 3, 8, 8), [0, 1, 0], {}, ValueError, r"labels have shape \(3,\), but there are 4 images"),
         (zeros(4, 3, 8, 8), np.eye(4, dtype=int), {}, ValueError, r"labels have shape \(4, 4\)"),
         (zeros(4, 3, 8, 8), [0.0, 1.0, 0.5, 1.0], {}, TypeError, "labels must be integers or strings.*float64"),
-        (zeros(4, 3, 8, 8), [0, None, 1, 1], {}, TypeError, "labels must be one array"),
+        (zeros(4, 3, 8, 8), [0, None, 1, 1], {}, TypeError, "labels must be one array; of one type"),
         (zeros(4, 3, 8, 8), [0, 1, 2, 1], {"names": ("a", "b")}, ValueError, "labels go from 0 to 2"),
         (zeros(4, 3, 8, 8), list("abab"), {"names": ("a", "b")}, TypeError, "labels must be integers that index names"),
         (zeros(4, 3, 8, 8), None, {"groups": [1, 2]}, ValueError, "groups have shape"),

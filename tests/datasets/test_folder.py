@@ -1,6 +1,7 @@
 """`folder`: whatever lies in it, good pictures come out right, and broken ones are counted."""
 
 import os
+import re
 import warnings
 
 import numpy as np
@@ -60,8 +61,12 @@ def test_it_is_mapped_from_disk_in_the_order_of_its_split(pets):
 
 def test_without_sub_folders_there_are_no_labels(pets):
     save(pets / "stray.png", flat("green"))
-    assert folder(pets, size=4).labels is None
-    assert folder(pets / "cat", size=4).labels is None
+    for _ in range(2):  # decoded, then from the cache
+        with pytest.warns(UserWarning, match=r"1 of 21 files in .*pets lie in no sub-folder.*no labels: stray\.png"):
+            assert folder(pets, size=4).labels is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no sub-folders at all: nobody meant classes
+        assert folder(pets / "cat", size=4).labels is None
 
 
 def test_broken_files_are_left_out_counted_and_listed(pets):
@@ -107,8 +112,9 @@ def test_wrong_places_are_named(tmp_path, pets, cache):
         folder(tmp_path / "empty")
     with pytest.raises(NotADirectoryError, match="is a file"):
         folder(tmp_path / "empty" / "b.txt")
-    with pytest.raises(ValueError, match="size=0"):
-        folder(pets, size=0)
+    for size in (0, 16.5, (32, 32)):
+        with pytest.raises(ValueError, match=re.escape(f"a whole number of at least 4, but {size=}")):
+            folder(pets, size=size)
     assert not cache.exists() or not list(cache.iterdir())  # nothing half-written
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -65,6 +66,11 @@ def test_it_says_what_it_is():
         ({"images": torch.zeros(20, 5, 4, 2).byte()}, r"C = 1, 3 or 4.*\(20, 5, 4, 2\)"),
         ({"images": torch.zeros(20, 2, 5, 3).byte()}, r"C = 1, 3 or 4"),
         ({"images": [1, 2]}, "a list"),
+        ({"labels": np.zeros(20, int)}, r"labels must be a tensor \(N,\) of torch.int64, not int64 of shape \(20,\)"),
+        ({"labels": torch.zeros(20)}, "labels must be .*not torch.float32"),
+        ({"labels": [0] * 20}, r"labels must be .*not \[0, 0"),
+        ({"split": torch.zeros(20)}, r"split must be a tensor \(N,\) of torch.uint8"),
+        ({"groups": torch.zeros(20, 1).long()}, r"groups must be .*of shape \(20, 1\)"),
         ({"labels": torch.zeros(19).long()}, "labels has 19 entries, but there are 20 images"),
         ({"split": torch.zeros(3).byte()}, "split has 3 entries"),
         ({"groups": torch.zeros(21).long()}, "groups has 21 entries"),

@@ -83,7 +83,7 @@ def test_the_fingerprint_of_very_many_pictures_reads_some(file, monkeypatch):
         (np.zeros((4, 3, 8, 8)), {}, "images must be a uint8 tensor"),
         (np.zeros((4, 8, 8), np.uint8), {}, "images must be a uint8 tensor"),
         (np.zeros((4, 3, 8, 8), np.uint8), {"val": 0.6, "test": 0.4}, "val and test are shares that leave something"),
-        (np.zeros((4, 3, 8, 8), np.uint8), {"labels": [0, 1]}, "labels has 2 entries, but there are 4 images"),
+        (np.zeros((4, 3, 8, 8), np.uint8), {"labels": [0, 1]}, r"labels have shape \(2,\), but there are 4 images"),
     ],
 )
 def test_bad_files_are_one_sentence(tmp_path, content, options, message):
@@ -94,5 +94,12 @@ def test_bad_files_are_one_sentence(tmp_path, content, options, message):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"There is no file .*none\.npy\."):
         mapped(tmp_path / "none.npy")
+
+
+def test_labels_are_those_of_arrays(file):
+    data = mapped(file, ["dog", "cat"] * 100)
+    assert (data.names, data.labels[:2].tolist()) == (("cat", "dog"), [1, 0])
+    with pytest.raises(TypeError, match="labels must be integers or strings, but they are float"):
+        mapped(file, [0.5] * 200)

@@ -103,9 +103,14 @@ def without(data, split):
         (lambda make: make(classes=160), "lacks those of most test pictures: label", "kNN"),
         (lambda make: without(make(), 2), "Nothing can be measured", "finds shifted copy"),
         (lambda make: without(make(), 0), "Nothing can be measured", "finds shifted copy"),
+        (
+            lambda make: make(n=20, classes=4),
+            "a class with fewer pictures gives all it has; the smallest has 3",
+            "nothing",
+        ),
         (lambda make: make(n=8, classes=2), "unknown: this is one image|bootstrap over test", "nothing"),
     ],
-    ids=["no labels", "one class", "unseen classes", "no test", "no training", "eight pictures"],
+    ids=["no labels", "one class", "unseen classes", "no test", "no training", "few of a class", "eight pictures"],
 )
 def test_what_cannot_be_measured_is_said(pictures, change, note, missing):
     data = change(pictures)
