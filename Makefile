@@ -11,6 +11,9 @@ OUT ?= runs/quickstart
 # A smaller, CPU-only build of PyTorch from an index of your choice: make run TORCH_INDEX=<address>
 TORCH_INDEX ?=
 
+# Threads that wait for each other sleep: see sslkit/__init__.py. Notebooks import torch first, so it is set here, too.
+export OMP_WAIT_POLICY ?= passive
+
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -q
 NBVAL := --nbval-lax --nbval-current-env --nbval-cell-timeout 600

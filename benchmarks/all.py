@@ -20,7 +20,7 @@ from _measure import LAPTOP, instructions
 from sslkit import device
 
 HERE = Path(__file__).resolve().parent
-SCRIPTS = ("views", "overhead", "end_to_end", "nt_xent_memory", "imports", "maps", "growth", "explorer")
+SCRIPTS = ("views", "overhead", "end_to_end", "nt_xent_memory", "imports", "maps", "growth", "busy", "explorer")
 ONCE = ("explorer",)  # does not depend on PyTorch's instructions
 
 

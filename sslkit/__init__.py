@@ -10,7 +10,12 @@
 Submodules are loaded when they are first used, so `import sslkit` costs little more than `import torch`.
 """
 
+import os
 from importlib import import_module
+
+# Threads that wait for each other sleep instead of spinning. Beside another training that is three times as fast, and alone
+# it costs nothing (RESULTS.md, "Beside other programs"). Read when torch is first imported; a choice of yours is kept.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 __version__ = "0.1.0"
 

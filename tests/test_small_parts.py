@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import subprocess
 import sys
 
@@ -64,6 +65,14 @@ def test_importing_sslkit_loads_nothing_heavy():
         "assert all(getattr(sslkit, n) is not None for n in bare)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_waiting_threads_sleep_unless_somebody_has_chosen(before, after):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | before
+    code = "import sslkit, sys, os; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == after
 
 
 def test_unknown_attribute_is_an_attribute_error():

@@ -137,27 +137,26 @@ def logistic(features: Axes, target: Tensor, n_classes: int, decays: Sequence[fl
     decay along each principal axis) is the identity: tens of steps where the plain coordinates of pixels take hundreds
     or thousands.
     """
-    variance = features.squares
-    z = features.along.T  # (R, N): classes come first everywhere, because a softmax over few columns is slow
-    onehot = torch.zeros(n_classes, len(target)).scatter_(0, target[None], 1.0)
-    weight, bias = torch.zeros(n_classes, len(z)), torch.zeros(n_classes, 1, requires_grad=True)
+    variance, z = features.squares, features.along  # (R,), (N, R)
+    onehot = torch.zeros(n_classes, len(z)).scatter_(0, target[None], 1.0)  # (K, N): a softmax over few columns is slow
+    weight, bias = torch.zeros(n_classes, z.shape[1]), torch.zeros(n_classes, 1)
     for decay in decays:
         scale = (variance / 2 + decay).rsqrt()
-        scaled = (weight / scale).requires_grad_()
+        scaled = weight / scale
         steps = dict(max_iter=1000, history_size=20, tolerance_grad=2e-5, line_search_fn="strong_wolfe")
         optimizer = torch.optim.LBFGS([scaled, bias], **steps)
 
         def objective(decay=decay, scale=scale, scaled=scaled, optimizer=optimizer):
-            optimizer.zero_grad()
-            log_p = ((scaled * scale) @ z + bias).log_softmax(0)  # (K, N)
-            loss = -(onehot * log_p).sum() / len(target) + decay / 2 * (scaled * scale).square().sum()
-            loss.backward()
-            return loss
+            weight = scaled * scale
+            log_p = ((z @ weight.T).T.contiguous() + bias).log_softmax(0)  # (K, N)
+            excess = (log_p.exp() - onehot) / len(z)
+            scaled.grad = (excess @ z + decay * weight) * scale  # by hand: a third less time than autograd
+            bias.grad = excess.sum(1, keepdim=True)
+            return -(onehot * log_p).sum() / len(z) + decay / 2 * weight.square().sum()
 
-        with torch.enable_grad():
-            optimizer.step(objective)
-        weight = (scaled * scale).detach()
-        yield decay, features.axes @ weight.T, bias.detach().flatten().clone()
+        optimizer.step(objective)
+        weight = scaled * scale
+        yield decay, features.axes @ weight.T, bias.flatten().clone()
 
 
 def standard(x: Tensor) -> tuple[Tensor, Tensor]:

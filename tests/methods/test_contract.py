@@ -8,7 +8,8 @@ from every_method import METHODS
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sslkit import recipes, seeds
+from sslkit import augment, recipes, seeds, train
+from sslkit.datasets import Images
 
 READ_LABELS = {"supcon", "supervised", "regression", "fusion"}
 LEAST = {"w_mse": 7}  # whitening needs more images than dimensions
@@ -98,6 +99,20 @@ def test_tiny_and_odd_batches(name, n):
             method(batch)
     else:
         assert method(batch)["loss"].isfinite()
+
+
+@everyone
+def test_smaller_views_are_learnt_from_or_refused(name):
+    method = build(name)
+    if method.any_size:
+        batch = collect(method, 16)
+        batch.views = [augment.shrink(view, 0.5) for view in batch.views]
+        assert method(batch)["loss"].isfinite()
+    else:
+        data = Images(pictures(32), labels(32), torch.zeros(32, dtype=torch.uint8))
+        config = train.TrainConfig(steps=2, batch_size=16, resolutions=(0.5, 1.0), device="cpu", precision="float32")
+        with pytest.raises(ValueError, match="knows pictures of one size only"):
+            train.fit(method, data, config)
 
 
 @everyone

@@ -39,6 +39,17 @@ def test_the_encoder_never_sees_a_hidden_patch():
     assert not torch.equal(method.guess(with_patches(x, ~mask, 0.0), batch.noise)[0], prediction)
 
 
+def test_the_encoder_sees_normalised_pixels():
+    method = build()
+    batch = collect(method)
+    x = batch.views[0]
+    expected = method.guess(x, batch.noise)[0]
+    seen = method.encoder.normalise(x)
+    method.encoder.mean.zero_()
+    method.encoder.std.fill_(1.0)
+    torch.testing.assert_close(method.guess(seen, batch.noise)[0], expected)
+
+
 def test_the_loss_is_on_hidden_patches_only():
     method = build()
     batch = collect(method)
@@ -50,7 +61,7 @@ def test_the_loss_is_on_hidden_patches_only():
 
 
 @pytest.mark.parametrize(
-    ("ratio", "side", "visible"), [(0.75, 16, 4), (0.5, 16, 8), (0.9, 16, 1), (0.75, 8, 1), (0.1, 8, 3)]
+    ("ratio", "side", "visible"), [(0.75, 16, 4), (0.5, 16, 8), (0.9, 16, 1), (0.75, 8, 1), (0.1, 8, 3), (0.95, 8, 1)]
 )
 def test_every_image_hides_the_same_number_of_patches_and_others(ratio, side, visible):
     method = build(mask_ratio=ratio)
