@@ -20,7 +20,7 @@ from statistics import median
 import torch
 
 import sslkit
-from sslkit import datasets, device, evaluation, maps, nets, recipes, seeds, train
+from sslkit import augment, datasets, device, evaluation, maps, nets, recipes, seeds, train
 from sslkit.datasets import Images
 from sslkit.methods import Method
 
@@ -60,8 +60,9 @@ def map_probe() -> float:
 
 
 def encode_seconds(encoder: nets.Encoder, data: Images) -> float:
-    """How long the features of all splits will take, from those of 256 pictures."""
+    """How long the features of all splits will take once the encoder is finished, from those of 256 pictures."""
     few = data.train.images[:256]
+    encoder = copy.deepcopy(encoder).eval().finish(augment.to_float(few))
     evaluation.features(encoder, few)  # warms up
     per_picture = _seconds(lambda: evaluation.features(encoder, few)) / len(few)
     return per_picture * (len(data) + len(data.test))  # the test pictures are seen perturbed, too

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import sslkit
-from sslkit import cli, doctor, race, recipes, train
+from sslkit import cli, datasets, doctor, race, recipes, train
 
 FOUND = {
     "versions": {"Python": "3.11", "torch": "2.9", "sslkit": "0.1"},
@@ -183,3 +183,14 @@ def test_steps_for_and_the_doctor_time_the_same_thing(tiny_shapes, monkeypatch):
     )
     assert doctor.speed() == 2.0
     assert len(calls) == 2
+
+
+def test_encoding_is_timed_with_a_finished_network(monkeypatch):
+    data = datasets.shapes(300)
+    encoder = recipes.recipe("quick", data)[0].encoder
+    seen = []
+    monkeypatch.setattr(doctor.evaluation, "features", lambda network, images: seen.append(network))
+    assert doctor.encode_seconds(encoder, data) > 0
+    assert all(network.beside.fitted and network.whitening.fitted for network in seen)
+    assert not encoder.beside.fitted
+    assert not encoder.whitening.fitted

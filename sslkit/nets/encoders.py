@@ -97,7 +97,7 @@ class Encoder(nn.Module):
         self.body[0].weight.copy_(filters)
 
     @torch.no_grad()
-    def finish(self, x: Tensor, *, batch_size: int = 512) -> Encoder:
+    def finish(self, x: Tensor, *, batch_size: int = 256) -> Encoder:
         """Fit what is fitted to a trained network, if it has such layers, on images in [0, 1], (N, C, H, W): `beside`, then
         `whitening`. To be called in eval mode.
 

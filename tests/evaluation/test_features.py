@@ -56,6 +56,11 @@ def test_modes_are_restored_when_the_encoder_fails(encoder, images):
     assert all(module.training for module in encoder.modules())
 
 
+def test_one_picture_is_not_a_batch(encoder, images):
+    with pytest.raises(ValueError, match=r"images have shape \(3, 16, 16\); expected \(N, C, H, W\)"):
+        features(encoder, images[0])
+
+
 def test_uint8_float_rgba_and_images_objects(encoder, images, pictures):
     assert torch.allclose(features(encoder, images), features(encoder, images.float() / 255), atol=1e-5)
     opaque = torch.cat([images, torch.full((20, 1, 16, 16), 255, dtype=torch.uint8)], 1)
