@@ -28,6 +28,7 @@ from torch import Tensor, nn
 import sslkit
 from sslkit import augment, evaluation, losses, nets, recipes, schedules
 from sslkit.methods.base import encode
+from sslkit.train import UNCHANGED
 
 MINUTE = 110.0  # processor seconds
 GROWING = ((0.0, 0.5), (0.4, 0.75), (0.7, 1.0))  # from this share of the training on, this share of the resolution
@@ -100,7 +101,7 @@ def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float
     torch.manual_seed(0)
     ends = {name: getattr(recipe, name) for name in ("widths", "all_stages", "grid", "patches", "dictionary")}
     encoder = nets.small_resnet(min(3, images.shape[1]), whiten=recipe.ridge is not None, **ends)
-    encoder.set_statistics(augment.to_float(images[:4096]))
+    encoder.set_statistics(augment.to_float(images[:UNCHANGED]))
     network = nn.Sequential(encoder, nets.projection_head(encoder.dim, 512, 128)).to(memory_format=torch.channels_last)
     averaged = copy.deepcopy(encoder) if recipe.average else encoder
     matrices = [p for p in encoder.parameters() if p.ndim > 1] if recipe.muon else []
@@ -130,10 +131,10 @@ def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float
             if recipe.average:
                 follow(averaged, encoder, min(recipe.average, (step + 1) / (step + 10)))
         step += 1
-    averaged.eval().finish(augment.to_float(images[:4096]))
+    averaged.eval().finish(augment.to_float(images[:UNCHANGED]))
     if recipe.ridge not in (None, 1.0):
         averaged.whitening.set_fitted(False)
-        averaged.whitening.fit(evaluation.features(averaged, images[:4096]), ridge=recipe.ridge)
+        averaged.whitening.fit(evaluation.features(averaged, images[:UNCHANGED]), ridge=recipe.ridge)
     return averaged, step
 
 
