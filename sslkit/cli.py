@@ -87,7 +87,6 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
     with sslkit.distributed.one_first():  # it may have to be downloaded
         data = sslkit.datasets.load(os.path.expanduser(options.data))
     say(f"Data: {data}")
-    done = sslkit.checkpoint.read(out)["history"]["step"] if sslkit.checkpoint.exists(out) else 0
     many = f", {world} processes" if world > 1 else ""
     say(f"Learning without labels: {options.method}, {options.batch_size} a batch, seed {options.seed}{many}.")
     if world == 1 and (options.steps or 0) >= LONG and not sslkit.checkpoint.exists(out):
@@ -96,8 +95,10 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
         long = sslkit.doctor.duration(seconds)
         say(f"About {long} for {options.steps:,} steps, if the machine stays as busy as it is now.")
     board = sslkit.progress.TensorBoard(out) if options.tensorboard else lambda row: None
+    news = []
 
     def watch(row: dict) -> None:
+        news.append(row["step"])
         if "rankme" in row:
             say(
                 f"step {row['step']:,}:",
@@ -114,7 +115,7 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
         return 130
     if rank == 0:
         run.export(out)
-    if done == run.config.steps:
+    if not news:
         say("This training was done already; another --out begins a new one.")
     say(f"{run}\nSaved in {out}: sslkit.load brings it back, to evaluate it and to write its report.")
     return 0

@@ -18,8 +18,8 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     """Learn a representation of pictures in `fit`, give it in `transform`: (N, ...) -> (N, D) float32.
 
     X is (N, H, W), (N, C, H, W) or (N, H, W, C); or 2-D, one picture a row, with `image_shape=(C, H, W)` or `(H, W)`, one
-    side of which may be -1. With an image_shape of three, X of four axes is (N, C, H, W). uint8 runs from 0 to 255. In any
-    other type the smallest and the largest value seen in `fit` are black and white, and what lies beyond them in
+    side of which may be -1. Where X could be both, image_shape=(C, H, W) says that it is (N, C, H, W). uint8 runs from 0 to
+    255. In any other type the smallest and the largest value seen in `fit` are black and white, and what lies beyond them in
     `transform` is cut off. y is not looked at.
 
     method: a name, see `sslkit.pretrain`. steps: optimiser steps. batch_size: at most, it is never more than the pictures.
@@ -54,11 +54,14 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _pictures(self, X):
         """Anything that `fit` takes -> uint8 (N, C, H, W)."""
-        layout = "NCHW" if X.ndim == 4 and len(self.image_shape or ()) == 3 else None
-        if layout is None and X.ndim == 4 and {X.shape[1], X.shape[3]} <= {1, 3, 4}:
-            raise ValueError(
-                f"X of shape {X.shape} may be (N, C, H, W) or (N, H, W, C): give the first, and say image_shape=(C, H, W)."
-            )
+        layout = None
+        if X.ndim == 4 and {X.shape[1], X.shape[3]} <= {1, 3, 4}:
+            if len(self.image_shape or ()) != 3:
+                raise ValueError(
+                    f"X of shape {X.shape} may be (N, C, H, W) or (N, H, W, C): give the first, and say "
+                    "image_shape=(C, H, W)."
+                )
+            layout = "NCHW"
         if X.ndim == 2:
             if self.image_shape is None:
                 raise ValueError(

@@ -17,6 +17,7 @@ from sslkit.augment import Policy
 from sslkit.datasets import Images
 from sslkit.errors import unknown
 from sslkit.methods import Method
+from sslkit.train import unchanged
 
 METHODS: dict[str, Callable[..., Method]] = {
     "simclr": methods.SimCLR,
@@ -75,7 +76,7 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
         torch.manual_seed(seed)
         encoder = ENCODERS.get(name, nets.small_resnet)(_channels(data)) if encoder is None else _own(encoder, data)
         if not encoder.knows_pixels:
-            encoder.set_statistics(augment.to_float(data.train.images[:4096]))
+            encoder.set_statistics(augment.to_float(unchanged(data)))
         policy = views_for(data)
         known = FROM_DATA[name](policy, data) if name in FROM_DATA else {}
         settings = {"policies": (policy, policy), **known, **OPTIONS.get((name, data.name), {}), **options}
@@ -113,8 +114,8 @@ def recipe(name: str, data: Images, *, seed: int = 0, **options) -> tuple[Method
     return method(name, data, seed=seed, **options), {}
 
 
-def options(name: str) -> set[str]:
-    """What can be said to a recipe or a method of that name. Raises ValueError for an unknown one."""
+def option_names(name: str) -> set[str]:
+    """What can be given to a recipe or a method of that name. Raises ValueError for an unknown one."""
     check_name(name)
     return set(signature(METHODS[LEARNS_BY.get(name, name)]).parameters)
 

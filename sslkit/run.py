@@ -97,9 +97,9 @@ def settled(method: str | Method, data: Images, seed: int, options: dict) -> tup
     settings = {name: value for name, value in options.items() if name in names}
     others = {name: value for name, value in options.items() if name not in names}
     if isinstance(method, str):
-        known = names | recipes.options(method)
-        for name in others.keys() - known:
-            raise TypeError(str(unknown(f"option of {method!r}:", name, known)))
+        known = names | recipes.option_names(method)
+        if strange := sorted(others.keys() - known):
+            raise TypeError(str(unknown(f"option of {method!r}:", strange[0], known)))
         method, usual = recipes.recipe(method, data, seed=seed, **others)
         return method, usual | settings
     if others:
@@ -114,16 +114,17 @@ def load(path: str | Path, data: str | Path | Images | None = None) -> Run:
     Others may be given, too; a warning then says that they are others.
     Raises FileNotFoundError or ValueError with one sentence.
     """
-    path, data = Path(path), None if data is None else _pictures(data)
+    path = Path(path)
     alone = path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists())
     run = _load_encoder(path) if alone else _load_checkpoint(path)
-    run._data = data
-    if data is not None and data.fingerprint() != run.about["fingerprint"]:
-        warnings.warn(
-            f"{data.name!r} are not the pictures of this training, {run.about['name']!r}, or not in the same split: scores "
-            "on them tell how well the representation travels.",
-            stacklevel=2,
-        )
+    if data is not None:
+        run._data = data = _pictures(data)
+        if data.fingerprint() != run.about["fingerprint"]:
+            warnings.warn(
+                f"{data.name!r} are not the pictures of this training, {run.about['name']!r}, or not in the same split: "
+                "scores on them tell how well the representation travels.",
+                stacklevel=2,
+            )
     return run
 
 
@@ -236,7 +237,7 @@ class Run:
         x = images.images if isinstance(images, Images) else images
         if not isinstance(x, Tensor):
             raise TypeError(f"images is a {type(x).__name__}; give Images, a tensor, an array or a folder.")
-        if x.is_floating_point() and not (x.min() >= 0 and x.max() <= 1):
+        if x.is_floating_point() and x.numel() and not (x.min() >= 0 and x.max() <= 1):
             raise ValueError(
                 f"images are floats from {x.min():.4g} to {x.max():.4g}, but 0 to 1 is expected, not normalised: the "
                 "encoder does that."

@@ -66,7 +66,11 @@ def _numpy(what: str, values) -> np.ndarray:
     if array.dtype == object and array.ndim and all(isinstance(value, str) for value in array.flat):
         array = array.astype(str)  # as pandas keeps them
     if array.dtype == object:
-        hint = "pictures of different sizes go through datasets.folder" if what == "images" else "of one type"
+        hint = (
+            "pictures of different sizes go through datasets.folder"
+            if what == "images"
+            else "of one type, integers or strings"
+        )
         raise TypeError(f"{what} must be one array; {hint}.")
     return array
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
         raise FileNotFoundError(f"There is no folder {path}.")
     if not path.is_dir():
         raise NotADirectoryError(f"{path} is a file; give the folder that holds the pictures.")
-    if not isinstance(size, int) or size < 4:
+    if not isinstance(size, Integral) or size < 4:
         raise ValueError(f"size is the side of the pictures in pixels, a whole number of at least 4, but {size=}.")
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
@@ -71,12 +72,11 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
         "skipped": "are no readable pictures: {}.",
         "outside": "lie in no sub-folder, so there are no labels: {}. To make classes of the sub-folders, move them.",
     }
-    for key, text in problems.items():
-        found = about.get(key, np.array([])).tolist()  # a cache may be older than a problem
+    for problem, said in problems.items():
+        found = about.get(problem, np.array([])).tolist()  # a cache may be older than a problem
         if found:
             names = ", ".join(found[:10]) + (f" and {len(found) - 10:,} more" if len(found) > 10 else "")
-            text = f"{len(found):,} of {len(files):,} files in {path} {text.format(names)}"
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(f"{len(found):,} of {len(files):,} files in {path} {said.format(names)}", stacklevel=2)
     return images
 
 

@@ -146,7 +146,7 @@ def logistic(features: Axes, target: Tensor, n_classes: int, decays: Sequence[fl
         steps = dict(max_iter=1000, history_size=20, tolerance_grad=2e-5, line_search_fn="strong_wolfe")
         optimizer = torch.optim.LBFGS([scaled, bias], **steps)
 
-        def objective(decay=decay, scale=scale, scaled=scaled, optimizer=optimizer):
+        def objective(decay=decay, scale=scale, scaled=scaled):
             weight = scaled * scale
             log_p = ((z @ weight.T).T.contiguous() + bias).log_softmax(0)  # (K, N)
             excess = (log_p.exp() - onehot) / len(z)
