@@ -181,7 +181,7 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
         if any(isinstance(layer, nets.Fitted) for layer in run.encoder.modules()):
             text += FINISHED.get(name, "")
         if name == "loss" and len(set(run.config.resolutions)) > 1:
-            text += " It jumps where the views grow, because larger views are new to the network."
+            text += " The loss jumps where the views grow, because larger views are new to the network."
         body = plots.html(figure)
         if name in explorers:  # the figure is for print, and for readers without scripts
             body = f'{inline(explorers[name])}<div class="still">{body}</div>'
