@@ -132,30 +132,32 @@ def few_label(
 def logistic(features: Axes, target: Tensor, n_classes: int, decays: Sequence[float]) -> Iterator[tuple]:
     """Multinomial logistic regression: the minimum of mean cross-entropy + decay/2 |W|^2, for one decay after another.
 
-    Axes of (N, D), (N,) -> decay, weight (D, K) of standardised features, bias (K,). Each starts from the one before:
-    give strong decays first. L-BFGS, in coordinates where Boehning's bound on the Hessian (Boehning 1992; variance/2 +
-    decay along each principal axis) is the identity: tens of steps where the plain coordinates of pixels take hundreds
-    or thousands.
+    Axes of (N, D), (N,) -> decay, weight (D, K) of standardised features, bias (K,). Every class has a row. Each starts
+    from the one before: give strong ones first. L-BFGS, in coordinates where each class's block of the Hessian is the
+    identity as it is without weights, when the probabilities are the classes' shares s (s (1 - s) variance + decay along
+    each principal axis): tens of steps where the plain coordinates of pixels take hundreds or thousands.
     """
     variance, z = features.squares, features.along  # (R,), (N, R)
     onehot = torch.zeros(n_classes, len(z)).scatter_(0, target[None], 1.0)  # (K, N): a softmax over few columns is slow
-    weight, bias = torch.zeros(n_classes, z.shape[1]), torch.zeros(n_classes, 1)
+    share = onehot.mean(1, keepdim=True)  # (K, 1)
+    curvature = share * (1 - share)
+    weight, bias, bias_scale = torch.zeros(n_classes, z.shape[1]), share.log(), curvature.rsqrt()
     for decay in decays:
-        scale = (variance / 2 + decay).rsqrt()
-        scaled = weight / scale
-        steps = dict(max_iter=1000, history_size=20, tolerance_grad=2e-5, line_search_fn="strong_wolfe")
-        optimizer = torch.optim.LBFGS([scaled, bias], **steps)
+        scale = (curvature * variance + decay).rsqrt()  # (K, R)
+        scaled, scaled_bias = weight / scale, bias / bias_scale
+        steps = dict(max_iter=1000, history_size=20, tolerance_grad=1e-4, line_search_fn="strong_wolfe")
+        optimizer = torch.optim.LBFGS([scaled, scaled_bias], **steps)
 
-        def objective(decay=decay, scale=scale, scaled=scaled):
+        def objective(decay=decay, scale=scale, scaled=scaled, scaled_bias=scaled_bias):
             weight = scaled * scale
-            log_p = ((z @ weight.T).T.contiguous() + bias).log_softmax(0)  # (K, N)
+            log_p = ((z @ weight.T).T.contiguous() + scaled_bias * bias_scale).log_softmax(0)  # (K, N)
             excess = (log_p.exp() - onehot) / len(z)
             scaled.grad = (excess @ z + decay * weight) * scale  # by hand: a third less time than autograd
-            bias.grad = excess.sum(1, keepdim=True)
+            scaled_bias.grad = excess.sum(1, keepdim=True) * bias_scale
             return -(onehot * log_p).sum() / len(z) + decay / 2 * weight.square().sum()
 
         optimizer.step(objective)
-        weight = scaled * scale
+        weight, bias = scaled * scale, scaled_bias * bias_scale
         yield decay, features.axes @ weight.T, bias.flatten().clone()
 
 
