@@ -5,12 +5,12 @@
     python benchmarks/defaults.py --tables     # the tables of the records there are
 
 For the methods whose papers train for hundreds of epochs: what suits these may never get going in two hundred steps.
-Encoder and steps are those of the race. A change that alters what a step costs says whose steps it gets instead. Every
-change has one seed; what is a default, and what came closest to it, has three.
+Encoder and minutes are those of the race. What has three seeds was decided by them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 
@@ -18,55 +18,57 @@ import torch
 from _rows import QUICK, frame, table, train
 from race import SPEED
 
-from sslkit import augment, datasets, evaluation, race, recipes
+from sslkit import datasets, evaluation, race, recipes
 
 
 @dataclass(frozen=True)
 class Change:
-    """Options of the method, settings of the training, and the method whose steps it gets, if not its own."""
+    """Options of the method, settings of the training, and what a step costs beside SimCLR's, if the change alters it."""
 
-    options: dict = field(default_factory=dict)
+    options: dict | Callable[[datasets.Images], dict] = field(default_factory=dict)
     training: dict = field(default_factory=dict)
-    steps_of: str | None = None
+    cost: float | None = None
 
 
-def two_views(data: datasets.Images) -> tuple[augment.Policy, ...]:
-    return (recipes.views_for(data),) * 2
+def small_views(cost: float, **more) -> Change:
+    """Four small views beside the two."""
+    return Change(lambda data: recipes.multi_crop(data) | more, cost=cost)
 
 
 CHANGES = {
     "byol": {
-        "momentum 0.99": Change({"momentum": 0.99}),
+        "momentum 0.99": Change(),
         "momentum 0.9": Change({"momentum": 0.9}),
         "momentum 0.95": Change({"momentum": 0.95}),
         "momentum 0.996": Change({"momentum": 0.996}),
         "learning rate 0.01": Change(training={"lr": 1e-2}),
     },
     "dino": {
-        "momentum 0.99": Change({"momentum": 0.99}),
-        "momentum 0.9": Change({"momentum": 0.9}),
-        "momentum 0.9, 256 outputs": Change({"momentum": 0.9, "n_prototypes": 256}),
-        "momentum 0.9, no small views": Change({"momentum": 0.9, "policies": two_views}, steps_of="byol"),
-        "no small views": Change({"policies": two_views}, steps_of="byol"),
-        "no small views, learning rate 0.01": Change({"policies": two_views}, {"lr": 1e-2}, steps_of="byol"),
+        "two views": Change(),
+        "two views, momentum 0.9": Change({"momentum": 0.9}),
+        "two views, learning rate 0.01": Change(training={"lr": 1e-2}),
+        "four small views more": small_views(1.829),
+        "four small views more, momentum 0.9": small_views(1.829, momentum=0.9),
+        "four small views more, momentum 0.9, 256 outputs": small_views(1.829, momentum=0.9, n_prototypes=256),
     },
     "swav": {
-        "256 prototypes": Change({"n_prototypes": 256}),
-        "64 prototypes": Change({"n_prototypes": 64}),
-        "no small views": Change({"policies": two_views}, steps_of="simclr"),
-        "no small views, learning rate 0.01": Change({"policies": two_views}, {"lr": 1e-2}, steps_of="simclr"),
-        "temperature 0.2": Change({"temperature": 0.2}),
+        "two views": Change(),
+        "two views, learning rate 0.01": Change(training={"lr": 1e-2}),
+        "four small views more": small_views(1.572),
+        "four small views more, 64 prototypes": small_views(1.572, n_prototypes=64),
+        "four small views more, temperature 0.2": small_views(1.572, temperature=0.2),
     },
     "mae": {
-        "75 % hidden": Change({"mask_ratio": 0.75}),
-        "50 % hidden": Change({"mask_ratio": 0.5}),
-        "learning rate 0.001": Change(training={"lr": 1e-3}),
-        "learning rate 0.01": Change(training={"lr": 1e-2}),
+        "learning rate 0.003": Change({"lr": 1.0}),
+        "learning rate 0.001": Change({"lr": 1 / 3}),
+        "learning rate 0.0003": Change({"lr": 0.1}),
+        "learning rate 0.003, half is hidden": Change({"lr": 1.0, "mask_ratio": 0.5}),
+        "learning rate 0.001, half is hidden": Change({"lr": 1 / 3, "mask_ratio": 0.5}),
     },
     "bigan": {
-        "lr 0.1": Change({"lr": 0.1}),
-        "lr 0.03": Change({"lr": 0.03}),
-        "lr 0.3": Change({"lr": 0.3}),
+        "learning rate 0.0003": Change({"lr": 0.1}),
+        "learning rate 0.0001": Change({"lr": 0.03}),
+        "learning rate 0.001": Change({"lr": 0.3}),
     },
 }
 
@@ -79,8 +81,9 @@ def pictures(quick: bool) -> datasets.Images:
 def measure(name: str, what: str, seed: int, options) -> dict:
     torch.set_num_threads(1)
     data, change = pictures(options.quick), CHANGES[name][what]
-    given = {key: value(data) if callable(value) else value for key, value in change.options.items()}
-    steps = race.fair_steps(change.steps_of or name, race.MINUTES["shapes"], SPEED["shapes"])
+    given = change.options(data) if callable(change.options) else change.options
+    speed, minutes = SPEED["shapes"], race.MINUTES["shapes"]
+    steps = round(60 * minutes * speed / change.cost) if change.cost else race.fair_steps(name, minutes, speed)
     budget = QUICK["budget"] if options.quick else {"steps": steps}
     method = recipes.method(name, data, seed=seed, **given)
     batch = min(256, len(data.train) // 2)
@@ -95,7 +98,7 @@ def measure(name: str, what: str, seed: int, options) -> dict:
 
 
 ROWS = {
-    f"{name}-{what}-{seed}".replace(" ", "_").replace("%", "percent"): partial(measure, name, what, seed)
+    f"{name}-{what}-{seed}".replace(" ", "_"): partial(measure, name, what, seed)
     for seed in (0, 1, 2)
     for name, changes in CHANGES.items()
     for what in changes

@@ -52,8 +52,7 @@ show_table(
 )
 
 # %% [markdown]
-# MoCo sends only one of its two views through the backward pass. DINO and SwAV look at four small crops beside the two
-# views. Rotation turns each picture four times. A transformer costs several times what our small ResNet costs.
+# MoCo sends only one of its two views through the backward pass. BYOL and DINO also ask a teacher about every view. Rotation turns each picture four times. A transformer costs several times what our small ResNet costs.
 #
 # So whoever counts *steps* gives some methods more time than others. How much is this worth? Suppose somebody races DINO
 # and SimCLR with equal steps. In the time that DINO takes for them, SimCLR could have made more. We train SimCLR both ways.
@@ -110,10 +109,10 @@ show_table(["SimCLR, steps", *(f"seed {s}" for s in SEEDS), "mean"], [[w, *x, f"
 # | pictures, splits, exam | the same; choices on the validation split, the test split once |
 # | encoder and its start | the same for a seed. MAE needs a transformer, so `simclr on ViT` runs beside it |
 # | time | the same minutes of training |
-# | views | SimCLR's wherever two views are compared. DINO and SwAV add small crops; who paints has other views, because it must |
-# | batch, learning rate, schedule | the same for all (BiGAN takes smaller steps), so not the best for each |
+# | views | SimCLR's wherever two views are compared (DINO and SwAV without the small crops of their papers, which need longer); who paints has other views, because it must |
+# | batch, learning rate, schedule | the same for all (BiGAN and MAE take smaller steps), so not the best for each |
 # | labels | none, except for `supcon`, which sees them all. It stands in the table and is not ranked below |
-# | **care** | **not the same.** The views, the rate and the batch were chosen with SimCLR in mind |
+# | **care** | **not the same.** The views, the rate and the batch were chosen with SimCLR in mind; for five others a few settings were tried |
 #
 # The last row is the most common unfairness in tables, and the hardest to see. The home team gets months of tuning, the
 # guests get their default settings. We say it here because we cannot undo it.

@@ -20,7 +20,7 @@ class DINO(Method):
     """Match the teacher's distribution over K outputs, of another view of the same image (DINO, arXiv 2104.14294).
 
     The teacher sees the first two views, the student all of them: further policies are for small views that show a part
-    (`recipes.method` adds four of half the size). The teacher's momentum grows from `momentum` to 1 along a cosine.
+    (`recipes.multi_crop` gives four of half the size). The teacher's momentum grows from `momentum` to 1 along a cosine.
     For the first `freeze` of the steps the last layer stands still.
 
     Two things oppose collapse and each other: a low `teacher_temperature` sharpens, and the centre, a running mean of the

@@ -20,7 +20,7 @@ class MAE(Method):
 
     The encoder, a vision transformer such as `nets.tiny_vit()`, sees the visible patches and nothing else; a light decoder,
     `decoder` gives its width and depth, sees their tokens and a mask token for each of the others. Afterwards h is the mean
-    token of all patches.
+    token of all patches. `lr` is the factor on the learning rate: what suits a ResNet is too much for this transformer.
     """
 
     any_size = False
@@ -30,6 +30,7 @@ class MAE(Method):
         encoder: Encoder,
         *,
         mask_ratio: float = 0.75,
+        lr: float = 1 / 3,
         decoder: tuple[int, int] = (64, 1),
         policies: Sequence[Policy] = (Policy(),),
     ):
@@ -40,10 +41,10 @@ class MAE(Method):
             )
         if not 0 < mask_ratio < 1:
             raise ValueError(f"mask_ratio is {mask_ratio}; it is the share of hidden patches, above 0 and below 1.")
-        self.encoder, self.mask_ratio = encoder, mask_ratio
+        self.encoder, self.mask_ratio, self.lr = encoder, mask_ratio, lr
         self.patch, (width, depth) = encoder.body.patch, decoder
         self.decoder = PatchDecoder(encoder.dim, encoder.in_channels * self.patch**2, width=width, depth=depth)
-        self.describe("mae", policies, mask_ratio=mask_ratio, decoder=list(decoder))
+        self.describe("mae", policies, mask_ratio=mask_ratio, lr=lr, decoder=list(decoder))
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)
@@ -53,6 +54,9 @@ class MAE(Method):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         prediction, mask = self.guess(batch.views[0], batch.noise)
         return {"loss": masked_reconstruction(prediction, patches(batch.views[0], self.patch), mask)}
+
+    def param_groups(self, progress: float) -> list[dict]:
+        return [{**group, "lr": self.lr} for group in super().param_groups(progress)]
 
     def guess(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Guesses (B, P, C p²) for all patches and the mask (B, P), True where a patch was hidden.

@@ -19,7 +19,7 @@ class SwAV(Method):
 
     The first two views get codes: `sinkhorn` shares them out evenly over `n_prototypes` learnt directions, so that they
     cannot all get the same. All other policies are for views that only predict: in multi-crop they are small, cheap, and
-    show a part (`recipes.method` adds four of half the size). For the first `freeze` of the steps the prototypes stand
+    show a part (`recipes.multi_crop` gives four of half the size). For the first `freeze` of the steps the prototypes stand
     still. Over several processes the codes are those of the joint batch. The authors' queue for small batches is left
     out: 256 images are enough for 256 prototypes.
 

@@ -149,7 +149,7 @@ def test_prototypes_stand_still_at_first(tiny_shapes, name):
 
 @pytest.mark.parametrize("name", ["swav", "dino"])
 def test_multi_crop_views(tiny_shapes, name):
-    built = method(tiny_shapes, name)
+    built = method(tiny_shapes, name, **recipes.multi_crop(tiny_shapes))
     views = batch(built, tiny_shapes).views
     assert [tuple(view.shape[1:]) for view in views] == 2 * [(3, 16, 16)] + 4 * [(3, 8, 8)]
     full, small = built.policies[0], built.policies[-1]
