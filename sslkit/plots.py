@@ -232,11 +232,8 @@ def training(
         " ".join(f"{name}: {', '.join(words)}." for name, words in said.items() if words) or "No step is done yet."
     )
     caption += f" Dashed: {', '.join(lines)}." * bool(lines)
-    return (
-        fig,
-        caption,
-        f"Line plots over the steps of training: {', '.join(panels)}" + ", and spectra." * bool(spectra),
-    )
+    drawn = f"over the steps of training: {', '.join(panels)}" + ", and spectra" * (spectra is not None)
+    return fig, caption, f"Line plots {drawn}." if tracks else f"Empty plots, {drawn}: nothing was trained yet."
 
 
 @_figure

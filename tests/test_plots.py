@@ -559,3 +559,12 @@ def test_bad_input_is_explained_in_one_sentence(name):
     with pytest.raises(ValueError, match=match) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_alt_text_says_that_nothing_was_trained_yet():
+    empty = plots.training({"": []}, PANELS, spectra={})
+    assert (
+        empty.alt
+        == f"Empty plots, over the steps of training: {', '.join(PANELS)}, and spectra: nothing was trained yet."
+    )
+    assert plots.training({"": [{"step": 1, "loss": 2.0}]}, {"loss": "loss"}).alt.startswith("Line plots over")

@@ -62,7 +62,7 @@ clouds = {
 }
 
 # %% [markdown]
-# The **spectrum** of a cloud is the list of its *singular values*: how far the cloud reaches along each of its
+# The **spectrum** of a cloud is the list of its *singular values*: how far its points lie from 0 along each of its
 # own axes, the longest first. **RankMe** turns the list into one number. It makes shares of it, which sum to 1,
 # and asks how many equal shares would be as uncertain: the exponential of the entropy.
 
@@ -204,7 +204,7 @@ assert spread["alignment"] > 3 * contrast["alignment"]  # claim: uniformity alon
 #
 # Free points cannot collapse: nothing ties them together. A network ties everything together. We take a small
 # encoder with a linear *head* (the layer behind the representation, notebook 04), and train it for 80 steps.
-# Everything except the loss is the same in all runs of this notebook.
+# Everything except the loss is the same in the runs of sections 3 to 6.
 #
 # **Predict before you run.** The first run only pulls. The second takes NT-Xent. Which of them ends with the
 # better alignment?
@@ -344,7 +344,7 @@ def cross_correlation(z1, z2):
 
 seen = two_views(runs["NT-Xent"], lambda images: images)  # the views themselves, not embedded
 before = [evaluation.features(runs["NT-Xent"].untrained, view) for view in seen]
-C = {"untrained": cross_correlation(*before)}
+C = {"untrained (h, no head)": cross_correlation(*before)}
 C |= {f"λ = {value}": cross_correlation(*two_views(runs[f"λ = {value}"])) for value in LAMBDAS}
 
 # %%
@@ -357,7 +357,7 @@ def on_and_off(C):
 found = {name: on_and_off(c) for name, c in C.items()}
 show_table(["", "diagonal", "other entries"], [[n, *(f"{v:.2f}" for v in pair)] for n, pair in found.items()])
 low, high = (found[f"λ = {value}"] for value in LAMBDAS)
-assert low[0] > found["untrained"][0] + 0.3  # claim: with the small λ the views agree well ...
+assert low[0] > found["untrained (h, no head)"][0] + 0.3  # claim: with the small λ the views agree well ...
 assert low[1] > low[0] / 2  # ... and all dimensions say nearly the same
 assert high[1] < low[1] / 2  # claim: with the larger λ they repeat each other much less ...
 assert high[0] > 1.4 * high[1]  # ... and the diagonal stands out
@@ -369,13 +369,14 @@ for lambda_ in LAMBDAS:
     figure.axes[0].set(xlabel="dimensions, second views", ylabel="dimensions, first views")
     figure.axes[1].set_ylabel("correlation")
     on, off = found[name]
-    figure.caption = f"{name}: the diagonal is {on:.2f} in the mean, the other entries are about {off:.2f}."
+    figure.caption = (f"{name}: the diagonal is {on:.2f} in the mean, the other entries have the size {off:.2f} (root mean "
+                      "square; red is above 0, blue below).")
     figure.alt = f"Heat map of the 32 by 32 correlations of Barlow Twins with {name}."
     display(figure)
 
 # %% [markdown]
 # Before the training the views hardly agree. With the small λ they agree, but nearly as much off the diagonal
-# as on it: all 32 dimensions say the same. That is a dimensional collapse, made by a number that was right
+# as on it: all 32 dimensions say the same, up to the sign. That is a dimensional collapse, made by a number that was right
 # somewhere else. With the larger λ the dimensions differ, and the diagonal stands out. It is also lower: to
 # agree in 32 different ways is harder than to agree in one, and 80 steps are few. So λ decides between two
 # goods, and it depends on the number of dimensions.
@@ -406,7 +407,7 @@ assert torch.isclose(by_hand, theirs["covariance"], rtol=1e-4)  # claim: the thi
 # %% [markdown]
 # ### Exercise 07b (10 minutes)
 #
-# The second term is yours. Think about *where* it has to push hardest.
+# The second term is yours. Think about what must not become weak when a dimension is nearly dead.
 
 # %%
 def variance_term(z):
@@ -421,7 +422,7 @@ check("07b", variance_term)
 
 # %% [markdown]
 # Why the root? A hinge on the variance itself looks almost the same. The next cell measures how hard both push
-# on a single dimension, for a wide one, a narrow one, and one that is nearly dead.
+# on a single dimension: for one half as wide as it should be, a narrow one, and one that is nearly dead.
 
 # %%
 shape = torch.tensor([-1.0, -0.5, 0.5, 1.0]) / 0.9129  # standard deviation 1
@@ -438,7 +439,7 @@ assert float(rows[-1][1]) < 0.1 * float(rows[-1][2])  # claim: near the collapse
 
 # %% [markdown]
 # A hinge on the variance lets go exactly where it is needed: its push shrinks with the width. The one on the
-# root stays.
+# root stays, down to about 0.01 = √1e-4. Below that it fades, too: this is the price of a finite gradient.
 #
 # ### The switchboard
 #
@@ -489,14 +490,14 @@ plots.spectrum(shown)
 # Each term guards one thing.
 #
 # * Without **variance**, the cloud shrinks to almost nothing, as with the loss that only pulls. RankMe did not
-#   notice: it counts directions, not size (section 1).
+#   notice: what is left of the cloud is small, but it has many directions. (In section 1 much less was left.)
 # * Without **covariance**, the cloud is wide, even wider than before, but it lies in fewer directions. Std did
 #   not notice.
 # * Without **invariance**, both numbers are good. But nothing told the network that two views belong together.
 #
 # Two honest remarks. RankMe is far from 32 even with all three terms: 80 steps are few. And most intervals of
-# the kNN overlap, so this table does not show which row would win in the end. A healthy spectrum is *necessary*
-# for a good representation. It is not *enough*, as the row without invariance shows.
+# the kNN overlap, so this table does not show which row would win in the end. A collapsed spectrum is a warning. A
+# healthy one is no proof: without invariance nothing in the loss asks two views to agree, and still both numbers are good.
 #
 # Now take guards away yourself. The panel has five methods. Choose one, train it complete, take a guard away, train again:
 # the runs stay beside each other. (SimSiam and BYOL belong to notebook 08. Write down which curve will fall before you
@@ -545,15 +546,15 @@ with torch.no_grad():
 assert embed(empty, data.test).std(0).max() == 0  # claim: the penalty's optimum *is* a collapse
 
 penalties = {0.0: runs["only pull"], 1e-1: train(None, omega=1e-1)}  # try: another ω
-widths = {omega: embed(run, data.test).std(0).mean().item() for omega, run in penalties.items()}
-guarded = embed(runs["NT-Xent"], data.test).std(0).mean().item()
-show_table(["", "std of z"], [*[[f"pull, ω = {o:g}", f"{w:.4f}"] for o, w in widths.items()],
-                              ["NT-Xent", f"{guarded:.4f}"]])
-assert max(widths.values()) < guarded / 5  # claim: with every ω the embeddings collapse
-assert widths[0.1] < widths[0.0]  # claim: with the penalty even further
+spread_of = lambda run: evaluation.collapse(embed(run, data.test))["std"] * 32**0.5  # 1 means evenly spread
+widths = {omega: spread_of(run) for omega, run in penalties.items()}
+guarded = spread_of(runs["NT-Xent"])
+show_table(["", "std of z (1 = even)"], [*[[f"pull, ω = {o:g}", f"{w:.3f}"] for o, w in widths.items()],
+                                         ["NT-Xent", f"{guarded:.3f}"]])
+assert max(widths.values()) < guarded / 4  # claim: with both ω the embeddings collapse
 
 # %% [markdown]
-# The penalty does not prevent collapse. It could not: its own optimum is a collapse, so it pulls in the same
+# With the penalty the embeddings collapse as they do without (one seed). It does not prevent collapse. It could not: its own optimum is a collapse, so it pulls in the same
 # direction as the contrast. (The division by 2N hardly matters here. Adam, our optimiser, divides each gradient by
 # its usual size.)
 #
@@ -591,8 +592,9 @@ print(f"representations changed by {change:.0e}, penalty x {penalty10 / penalty:
 
 # %% [markdown]
 # With batch norm, the *size* of these weights means nothing: only their direction counts. So a penalty on the
-# size cannot make the function simpler. What it does change is the gradient. Smaller weights get larger
-# gradients, so each step turns them further. With batch norm a weight penalty acts like a **larger learning
+# size cannot make the function simpler. What it does change is how fast they turn. Smaller weights are turned further by
+# the same step. With plain gradient descent their gradients are larger, too. With Adam the step has about the same
+# length, but it turns a short vector more than a long one. With batch norm a weight penalty acts like a **larger learning
 # rate**, not like a simpler model.
 #
 # ## 7. The two roles, measured (12 minutes)
@@ -635,8 +637,8 @@ assert pull.value < votes["raw pixels"].high  # claim: pulling alone shows no mo
 #
 # **Regularisation prevents overfitting.** Here is a model small enough to test this many times: a linear
 # classifier on the pixels of handwritten digits, with 10 labelled pictures of each class. Its `decay` is the
-# weight penalty (p = 2). We do it twice: with the right labels, and with every fifth label thrown again at
-# random.
+# weight penalty (p = 2). We do it twice: with the right labels, and with each label, with probability 1/5, replaced
+# by a random digit (which is right by luck once in ten times).
 #
 # **Predict before you run.** In which of the two cases does the penalty help on the test pictures?
 
@@ -650,12 +652,12 @@ right = digits.train.labels
 
 
 def few(seed, wrong):
-    """10 pictures of each class: their numbers and their labels, a share of which is thrown at random."""
+    """10 pictures of each class: their numbers and their labels, a share of which is replaced at random."""
     g = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(right), generator=g)
     index = torch.cat([order[right[order] == c][:10] for c in range(10)])
-    thrown = torch.rand(100, generator=g) < wrong
-    return index, torch.where(thrown, torch.randint(10, (100,), generator=g), right[index])
+    replaced = torch.rand(100, generator=g) < wrong
+    return index, torch.where(replaced, torch.randint(10, (100,), generator=g), right[index])
 
 
 # %%
@@ -673,6 +675,7 @@ def average(model, knob, wrong, seeds=range(5)):
 
 DECAYS = (1e-4, 1e-2, 1e-1, 1.0)
 fits = {(d, wrong): average(linear, d, wrong) for wrong in (0.0, 0.2) for d in DECAYS}
+print("Means of 5 draws.")
 show_table(["linear, penalty", "right labels: train", "test", "wrong labels: train", "test"],
            [[f"{d:g}", *(f"{v:.2f}" for wrong in (0.0, 0.2) for v in fits[d, wrong])] for d in DECAYS])
 
@@ -714,23 +717,24 @@ def network(omega, wrong, seed, steps=60):
 # %%
 OMEGAS = (0.0, 1e-3, 1e-2)
 nets_fit = {(o, wrong): average(network, o, wrong, range(3)) for wrong in (0.0, 0.2) for o in OMEGAS}
+print("Means of 3 draws.")
 show_table(["network, ω", "right labels: train", "test", "wrong labels: train", "test"],
            [[f"{o:g}", *(f"{v:.2f}" for wrong in (0.0, 0.2) for v in nets_fit[o, wrong])] for o in OMEGAS])
 
-# Claim: with every ω all labels are learned by heart, the wrong ones too
+# Claim: with each of these three ω all labels are learned by heart, the wrong ones too
 assert min(train_accuracy for train_accuracy, _ in nets_fit.values()) > 0.97
 # Claim: with wrong labels the penalty gains less than half of what it gained for the linear model
 assert max(nets_fit[o, 0.2][1] for o in OMEGAS) - nets_fit[0.0, 0.2][1] < gain[0.2] / 2
 
 # %% [markdown]
-# The training columns tell the story: with every ω the network still learns all labels by heart, the wrong ones
+# The training columns tell the story: with each of these three ω the network still learns all labels by heart, the wrong ones
 # too. The penalty was paid, and the function was not limited. (The last layer has no batch norm behind it, so
 # with a much larger ω something must give. Try it.) On new pictures it does not help here.
 #
 # So this is what we can say about the two roles:
 #
-# * "The contrast finds structure": true for a contrast with negatives, or with another guard. Not for one that
-#   only pulls.
+# * "The contrast finds structure": shown for NT-Xent with 600 steps. After 80 steps neither loss beats the raw pixels, and
+#   their intervals overlap. What the loss that only pulls would do in 600 steps we did not test here.
 # * "Regularisation prevents overfitting": true for some models and some data, such as a linear model with noisy
 #   labels. With batch norm we did not see it. It is a question about *your* model, and you have to measure it.
 # * Neither role is the guard against collapse. That is a third one, and the article's loss leaves it empty.
@@ -739,7 +743,8 @@ assert max(nets_fit[o, 0.2][1] for o in OMEGAS) - nets_fit[0.0, 0.2][1] < gain[0
 #
 # * Collapse has two kinds, complete and dimensional. Watch a size (std) *and* a count (RankMe), and look at the
 #   spectrum.
-# * Every loss that works has something that pulls and something that spreads. NT-Xent spreads pictures; Barlow
+# * Every loss *of this notebook* that works has something that pulls and something that spreads. (Notebook 08 has losses that
+#   only pull.) NT-Xent spreads pictures; Barlow
 #   Twins and VICReg spread dimensions. Alignment alone is best in a collapsed network.
 # * A weight penalty is not a guard: its own optimum is a collapse. With batch norm it is not even a limit on
 #   the function.

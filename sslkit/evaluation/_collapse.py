@@ -40,11 +40,12 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     rankme = (-((p + 1e-7) * (p + 1e-7).log()).sum()).exp().item()
     few = max(min(8, len(p) / 8), len(p) / 20)
     verdict = "spread out: images differ in many directions"
-    if std < 0.3 * spread or rankme < few:
-        verdict = "partly collapsed: images differ in few directions, or by little"
+    low = ["in few directions"] * (rankme < few) + ["by little"] * (std < 0.3 * spread)
+    if low:
+        verdict = f"partly collapsed: images differ {' and '.join(low)}"
     if std < 0.1 * spread or rankme < 1.5:
         verdict = "collapsed: all features lie almost on one point or line" if n > 1 else "unknown: this is one image"
-    verdict += f" (spread {std / spread:.2f} of 1, {rankme:.1f} of {len(p)} directions in use)."
+    verdict += f" (spread {std / spread:.2f} of 1, RankMe {rankme:.1f} of {len(p)})."
     report = {"std": std, "std_spread": spread, "alignment": alignment, "uniformity": uniformity, "rankme": rankme}
     return report | {"spectrum": p.float(), "n": n, "dim": dim, "verdict": verdict}
 

@@ -86,7 +86,7 @@ blind.add(
 )
 blind.add(
     "Barlow Twins with N - 1 in the standard deviation and N in the product",
-    "Then even a perfect correlation is below 1. Use correction=0, or divide by N - 1 in both places.",
+    "Then even a perfect correlation is below 1. Take N in both places: correction=0.",
     lambda z1, z2, *, lambda_=0.0051: _identity(_both(z1, z2) * (len(z1) - 1) / len(z1), lambda_),
 )
 blind.add(
@@ -168,17 +168,17 @@ blind.add(
     lambda z1, z2, *, lambda_=0.0051: (1 - _both(z1, z2).diagonal()).sum() + lambda_ * _off(_both(z1, z2)).sum(),
 )
 blind.add(
-    "Barlow Twins with 1e-5 added to the standard deviation",
-    "Add it to the variance, under the root. The gradient of a dead dimension is 300 times too large otherwise.",
-    lambda z1, z2, *, lambda_=0.0051: _identity(
-        _correlations(*((z - z.mean(0)) / (z.std(0, correction=0) + 1e-5) for z in (z1, z2))), lambda_
-    ),
-)
-blind.add(
     "Barlow Twins that divides by zero where a dimension is constant",
     "A collapsed dimension has the standard deviation 0. Add 1e-5 to the variance, under the root.",
     lambda z1, z2, *, lambda_=0.0051: _identity(
         _correlations(*((z - z.mean(0)) / z.std(0, correction=0) for z in (z1, z2))), lambda_
+    ),
+)
+blind.add(
+    "Barlow Twins with 1e-5 added to the standard deviation",
+    "Add it to the variance, under the root. The gradient of a dead dimension is 300 times too large otherwise.",
+    lambda z1, z2, *, lambda_=0.0051: _identity(
+        _correlations(*((z - z.mean(0)) / (z.std(0, correction=0) + 1e-5) for z in (z1, z2))), lambda_
     ),
 )
 blind.add(
@@ -255,7 +255,7 @@ def _spread(z: Tensor) -> Tensor:
 narrow = Zoo()
 narrow.add(
     "a hinge on the variance",
-    "Take the root. The gradient of a variance vanishes where it is most needed, near 0; that of a root does not.",
+    "Take the root. The gradient of a variance vanishes where it is most needed, near 0; that of a root hardly does.",
     lambda z: F.relu(1 - z.var(dim=0) - 1e-4).mean(),
 )
 narrow.add(

@@ -54,7 +54,11 @@ follow.add(
 )
 
 
-@follow.keep("nothing at all, and the teacher given back", "The teacher's parameters and buffers must both change.")
+@follow.keep(
+    "nothing at all, and the teacher given back",
+    "The teacher's parameters and buffers must both change. If you wrote `t = ...`, you only gave the name t a new meaning: "
+    "write into the tensor, t.copy_(...).",
+)
 def _nothing(teacher, student, *, momentum):
     return teacher
 

@@ -95,6 +95,18 @@ def test_the_verdict(x, verdict):
     assert "\n" not in sentence
 
 
+@pytest.mark.parametrize(
+    ("x", "why"),
+    [
+        (PARTLY["few directions"], "in few directions ("),
+        (PARTLY["narrow cone"], "by little ("),
+        (0.1 * PARTLY["few directions"] + torch.arange(256) % 2, "in few directions and by little ("),
+    ],
+)
+def test_a_part_of_a_collapse_names_what_is_low(x, why):
+    assert collapse(x)["verdict"].startswith(f"partly collapsed: images differ {why}")
+
+
 def test_scale_and_order_do_not_matter():
     x = normal(200, 16) + 1
     report = collapse(x)
