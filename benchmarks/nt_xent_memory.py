@@ -17,7 +17,7 @@ from statistics import median
 
 import torch
 import torch.nn.functional as F
-from _measure import Watch, fair, in_a_fresh_process, peak_memory
+from _measure import Watch, fair, forget_peak, in_a_fresh_process, peak_memory
 from _rows import frame, table, ways
 
 from sslkit import device, losses, seeds
@@ -61,7 +61,7 @@ def one(name: str, n: int, repeats: int) -> dict:
     loss, seconds = loss_of(name), []
     torch.autograd.backward(loss(*embeddings(8)))  # libraries are loaded, threads started
     z = embeddings(n)
-    before = peak_memory()
+    before = forget_peak()
     for _ in range(repeats):
         watch = Watch()
         value = loss(*z)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import pickle
@@ -14,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import torch
 
 from sslkit import distributed
@@ -41,9 +43,11 @@ def write_file(path: str | Path, save: Callable[[BinaryIO], object]) -> None:
         with open(temporary, "wb") as file:
             save(file)
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # PyTorch's zip writer turns a full disk into a RuntimeError
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if not isinstance(error, OSError | RuntimeError):  # PyTorch's zip writer turns a full disk into a RuntimeError
+            raise
         reason = _first_line(error) if isinstance(error, OSError) else "the disk seems to be full"
         raise OSError(
             f"Could not write {path} ({reason}). Free some space or choose another folder; "
@@ -135,6 +139,9 @@ class Keeper:
         self.folder = None if folder is None else check_writable(folder)
         self.method, self.source, self.state, self.saved = method, data, None, -math.inf
         self.data = describe(data) if self.folder else None
+        if self.folder:
+            _check_spec("method", method.spec)
+            _check_spec("encoder", method.encoder.spec)
         if self.folder and exists(self.folder):
             self.state = read(self.folder)
 
@@ -231,16 +238,39 @@ def slower(lr: float) -> str:
     return f"Training diverged; try a learning rate below {lr:.2g}, or a longer warm-up."
 
 
+def _check_spec(what: str, spec) -> None:
+    """What could be written and never read again is found before the first step."""
+    kept = io.BytesIO()
+    try:
+        torch.save(plain(spec), kept)
+        kept.seek(0)
+        torch.load(kept, weights_only=True)
+    except Exception as error:
+        raise TypeError(
+            f"The {what}'s spec holds more than numbers, strings, lists and dictionaries: {spec!r}."
+        ) from error
+
+
 def describe(data) -> dict:
     """What a run remembers of its data: enough to recognise it, and to show new pictures to the encoder."""
-    return {"name": data.name, "fingerprint": data.fingerprint(), "shape": list(data.shape), "names": list(data.names)}
+    about = {"name": data.name, "fingerprint": data.fingerprint(), "shape": list(data.shape), "names": list(data.names)}
+    return plain(about)
+
+
+def plain(value):
+    """Dictionaries and lists of numbers and strings, without what NumPy made of them: a checkpoint cannot hold that."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def pack(method, data: dict, config, history, optimiser=None) -> dict:
     """Everything a run is, as tensors and plain values. Without the optimiser it can be read, not continued."""
     return {
-        "method": method.spec,
-        "encoder": method.encoder.spec,
+        "method": plain(method.spec),
+        "encoder": plain(method.encoder.spec),
         "weights": method.state_dict(),
         "optimiser": None if optimiser is None else optimiser.state_dict(),
         "config": asdict(config),

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from sslkit import checkpoint
+
 
 class Bar:
     """Shows history rows as they come. `show=None`: wherever somebody looks (a terminal or a notebook, not a log)."""
@@ -58,7 +60,7 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("TensorBoard is not installed: pip install 'sslkit[tensorboard]'.") from error
-        self.folder, self.open, self.writer = str(folder), SummaryWriter, None
+        self.folder, self.open, self.writer = str(checkpoint.check_writable(folder)), SummaryWriter, None
 
     def __call__(self, row: dict) -> None:
         self.writer = self.writer or self.open(self.folder)  # at the first row: only the first process gets one

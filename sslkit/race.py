@@ -14,7 +14,7 @@ import platform
 import statistics
 import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def race(
     for name in data:
         pictures = datasets.load(name)
         for method, budget, seed, file in ((m, b, s, f) for d, m, b, s, f in todo if d == name):
-            record = row(method, pictures, budget, seed)
+            record = row(method, pictures, budget, seed) | {"data": data_name(name)}
             _write(file, record)
             yield record
 
@@ -65,7 +65,8 @@ def missing(
 ) -> list[tuple[str, str, dict, int, Path]]:
     """The rows of `race` that have no record yet: data set, method, budget, seed, and the record's file.
 
-    Measures SimCLR's speed if the folder does not know it yet. Raises ValueError for a record of another number of steps.
+    Measures SimCLR's speed if the folder does not know it yet. Raises ValueError for records of another number of steps, and
+    for pictures without labels or fewer than a batch.
     """
     for method in methods:
         if method not in ENTRANTS:
@@ -76,29 +77,49 @@ def missing(
         raise ValueError(f"steps is {steps!r}; it must be a whole number of at least 1.")
     if not seeds:
         raise ValueError("A race needs one seed at least.")
-    for name in data:  # what is wrong is found before the first row is trained, not hours later
-        if name not in datasets.NAMES:
-            datasets.load(name)
+    for name in set(data) - set(
+        datasets.NAMES
+    ):  # what is wrong is found before the first row is trained, not hours later
+        pictures, batch = datasets.load(name), train.TrainConfig.batch_size
+        if pictures.labels is None:
+            raise ValueError(f"{name} has no labels, and a race ranks methods by them: give class folders or labels.")
+        if len(pictures.train) < batch:
+            raise ValueError(
+                f"A race has batches of {batch} pictures, but {name} has {len(pictures.train)} to train on."
+            )
     folder, found = checkpoint.check_writable(folder), []
     for name in data:
+
+        def length(method: str, name=name) -> int:
+            return steps or fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
+
+        _check_lengths(folder, name, length)
         for seed, method in product(seeds, (BASELINES, *methods)):
             file = folder / f"{row_name(name, method, seed)}.json"
-            fair = steps or fair_steps(method, minutes or MINUTES.get(name, 1.0), _speed(folder, name))
             if not file.exists():
-                found.append((name, method, {"steps": fair}, seed, file))
-            elif (done := _record(file).get("card", {}).get("steps_done", fair)) != fair:
-                raise ValueError(
-                    f"{file} is a row of {done:,} steps, and this race has {fair:,} for {method}: choose another folder, or "
-                    "delete the records."
-                )
+                found.append((name, method, {"steps": length(method)}, seed, file))
     return found
 
 
+def _check_lengths(folder: Path, data: str, length: Callable[[str], int]) -> None:
+    """Raise ValueError for a record of another number of steps: it would be ranked beside the others."""
+    for record in read(folder):
+        done = record.get("card", {}).get("steps_done")
+        if record["data"] == data_name(data) and done and done != (now := length(record["method"])):
+            raise ValueError(
+                f"{folder} has a row of {done:,} steps of {record['method']} on {record['data']}, this race {now:,}: "
+                "choose another folder, or delete the records."
+            )
+
+
 def row_name(data: str, method: str, seed: int) -> str:
-    """What a row's record is called. A folder of pictures goes by its name, and a number that tells it from others."""
-    if data not in datasets.NAMES:
-        data = f"{Path(data).name}-{zlib.crc32(str(Path(data).resolve()).encode()):08x}"
-    return f"{data}-{method.replace(' ', '_')}-{seed}"
+    """What a row's record is called."""
+    return f"{data_name(data)}-{method.replace(' ', '_')}-{seed}"
+
+
+def data_name(data: str) -> str:
+    """What a data set is called in a race. A folder or file goes by its name, and a number that tells it from others."""
+    return data if data in datasets.NAMES else f"{Path(data).name}-{zlib.crc32(str(Path(data).resolve()).encode()):08x}"
 
 
 def fair_steps(method: str, minutes: float, speed: float) -> int:

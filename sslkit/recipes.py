@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import signature
+from numbers import Integral
 
 import torch
 
@@ -68,6 +69,11 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
     """
     if name not in METHODS:
         raise unknown("method", name, METHODS)
+    head = options.get("head", (1, 1))
+    if not (isinstance(head, list | tuple) and len(head) == 2 and all(isinstance(width, Integral) for width in head)):
+        raise ValueError(
+            f"head is {head!r}; give two widths, of the hidden layer and of the output, such as (512, 128)."
+        )
     if min(data.shape[1:]) < 2:
         raise ValueError(
             f"Pictures of {data.name!r} have {data.shape[1]}x{data.shape[2]} pixels; an encoder needs two in each direction."

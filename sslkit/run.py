@@ -61,9 +61,16 @@ def pretrain(
     method, settings = settled(method, data, seed, options)
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most
 
-    stored = checkpoint.read(resume)["config"] if resume is not None and checkpoint.exists(resume) else None
+    known = checkpoint.read(resume) if resume is not None and checkpoint.exists(resume) else None
+    stored = known and known["config"]
     if stored and steps is None:
         steps = stored["steps"]  # minutes were counted when the run began
+        if minutes is not None and known["history"]["step"] >= steps:
+            warnings.warn(
+                f"The training in {resume} has done its {steps:,} steps; minutes were counted when it began. For a longer "
+                "one choose another folder.",
+                stacklevel=2,
+            )
     config = TrainConfig(steps=1 if steps is None else steps, seed=seed, **settings)
     if stored:
         config = checkpoint.settle(config, stored)
@@ -140,11 +147,8 @@ def _load_checkpoint(path: Path) -> Run:
     untrained = copy.deepcopy(method.encoder)
     method.load_state_dict(state["weights"])
     untrained.begin_like(method.encoder)
-    run = Run(
-        method.encoder, method=method.eval(), config=config, history=History(**state["history"]), untrained=untrained
-    )
-    run.about = state["data"]
-    return run
+    known = {"history": History(**state["history"]), "about": state["data"]}
+    return Run(method.encoder, method=method.eval(), config=config, untrained=untrained, **known)
 
 
 def _load_encoder(path: Path) -> Run:
@@ -156,26 +160,28 @@ def _load_encoder(path: Path) -> Run:
         raise FileNotFoundError(f"There is no encoder at {file}.")
     try:
         card = json.loads((file.parent / CARD).read_text())
-        encoder = nets.build(card["encoder"])
+        about, spec = card["data"], card["encoder"]
+        if spec is None:
+            raise ValueError("its network is your own, and only you can build it: load_state_dict takes the weights")
+        encoder = nets.build(spec)
         encoder.load_state_dict(load_file(file))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{file} needs its {CARD} beside it: it says which network the weights belong to."
         ) from None
-    except (SafetensorError, json.JSONDecodeError, KeyError, RuntimeError) as error:
+    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(
-            f"{file} or its {CARD} is damaged ({str(error).splitlines()[0][:120]}). Export it again."
+            f"{file} and its {CARD} make no encoder ({str(error).splitlines()[0][:120]}). Export it again."
         ) from error
-    run = Run(encoder.eval())
-    run.about = card["data"]
-    return run
+    return Run(encoder.eval(), about=about)
 
 
 class Run:
     """A trained encoder with its data, its history, and the ways to look at it.
 
     encoder: pixels in [0, 1] to representation. method, config, history: how it was trained (None for an exported encoder).
-    untrained: the same network before the first step.
+    untrained: the same network before the first step. about: what `checkpoint.describe` says of data that are not at hand.
+    Raises ValueError for neither data nor about.
     """
 
     def __init__(
@@ -187,7 +193,12 @@ class Run:
         config: TrainConfig | None = None,
         history: History | None = None,
         untrained: nets.Encoder | None = None,
+        about: dict | None = None,
     ):
+        if data is None and about is None:
+            raise ValueError(
+                "Run needs data=: the Images that the encoder was trained on. For a stream, see train.fit."
+            )
         self.encoder, self.method, self.config, self.history, self.untrained = (
             encoder,
             method,
@@ -195,7 +206,7 @@ class Run:
             history,
             untrained,
         )
-        self._data, self.about = data, None if data is None else checkpoint.describe(data)
+        self._data, self.about = data, about if data is None else checkpoint.describe(data)
 
     def __repr__(self) -> str:
         what = (
@@ -215,6 +226,10 @@ class Run:
             name = self.about["name"]
             data = datasets.load(name) if name in datasets.NAMES else None
             if data is None or data.fingerprint() != self.about["fingerprint"]:
+                if name == "stream":
+                    raise ValueError(
+                        "This run saw a stream: give Images to look at it with, sslkit.load(path, data=...)."
+                    )
                 raise ValueError(
                     f"The pictures of this run cannot be found by their name, {name!r}: they are your own, or another "
                     "version. Give them: sslkit.load(path, data=...)."
@@ -226,9 +241,9 @@ class Run:
         """Representations h of pictures: `Images`, a tensor (N, C, H, W), an array, or a folder. -> (N, D) float32, on the
         CPU.
 
-        uint8, or float in [0, 1]; arrays as in `datasets.arrays`. Pictures of a folder are scaled to the size that the
-        encoder was trained with, and come in the order of their sorted paths; files that cannot be read are left out, with
-        a warning. Grey pictures fit a network of colours. Raises ValueError or TypeError for everything else.
+        uint8, or float in [0, 1]; arrays as in `datasets.arrays`. Pictures of a folder become squares as wide as those of
+        the training, and come in the order of their sorted paths; files that cannot be read are left out, with a warning.
+        Grey pictures fit a network of colours. Raises ValueError or TypeError for everything else.
         """
         if isinstance(images, str | Path):
             images = datasets.folder(images, size=self.about["shape"][-1], val=0, test=0)
@@ -296,8 +311,9 @@ class Run:
 
         folder = checkpoint.check_writable(path)
         weights = {name: value.contiguous() for name, value in self.encoder.state_dict().items()}
+        card = json.dumps(self.card(), indent=2).encode()
         checkpoint.write_file(folder / WEIGHTS, lambda file: file.write(safetensors.torch.save(weights)))
-        checkpoint.write_file(folder / CARD, lambda file: file.write(json.dumps(self.card(), indent=2).encode()))
+        checkpoint.write_file(folder / CARD, lambda file: file.write(card))
         return folder
 
     def export_onnx(self, path: str | Path) -> Path:
@@ -309,6 +325,9 @@ class Run:
             import onnxscript  # noqa: F401 (PyTorch's exporter needs it, and says so at length)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("ONNX is not installed: pip install 'sslkit[onnx]'.") from error
+        if Path(path).is_dir():
+            raise IsADirectoryError(f"{path} is a folder; give the name of a file in it, such as encoder.onnx.")
+        checkpoint.check_writable(Path(path).parent)
         program = torch.onnx.export(
             self.encoder.eval(), (torch.rand(2, *self.card()["input"]["shape"]),), dynamo=True, verbose=False,
             input_names=["images"], output_names=["features"], dynamic_shapes=({0: torch.export.Dim("N")},),
@@ -320,23 +339,25 @@ class Run:
         """What one must know to use the encoder: the network, its input, its data, its training, the versions."""
         import sslkit
 
-        return {
-            "sslkit": sslkit.__version__,
-            "encoder": self.encoder.spec,
-            "input": {
-                "shape": [self.encoder.in_channels, *self.about["shape"][1:]],
-                "range": [0.0, 1.0],
-                "dtype": "float32",
-            },
-            "dim": self.encoder.dim,
-            "data": self.about,
-            "method": None if self.method is None else self.method.spec,
-            "training": None if self.config is None else asdict(self.config),
-            "steps_done": None if self.history is None else self.history.step,
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-            "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
-        }
+        return checkpoint.plain(
+            {
+                "sslkit": sslkit.__version__,
+                "encoder": self.encoder.spec,
+                "input": {
+                    "shape": [self.encoder.in_channels, *self.about["shape"][1:]],
+                    "range": [0.0, 1.0],
+                    "dtype": "float32",
+                },
+                "dim": self.encoder.dim,
+                "data": self.about,
+                "method": None if self.method is None else self.method.spec,
+                "training": None if self.config is None else asdict(self.config),
+                "steps_done": None if self.history is None else self.history.step,
+                "torch": str(torch.__version__),
+                "python": platform.python_version(),
+                "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads",
+            }
+        )
 
     def report(self, path: str | Path) -> Path:
         """Write a run folder with `report.html`, one page that opens offline, and everything that is on it.

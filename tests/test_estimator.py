@@ -121,6 +121,38 @@ def test_clone_pickle_and_what_was_given_stay(pictures):
         ({}, (20, 3, 8, 3), r"\(N, C, H, W\) or \(N, H, W, C\): give the first, and say image_shape"),
         ({"method": "simclear"}, (20, 1, 8, 8), "Unknown method 'simclear'. Did you mean 'simclr'"),
         ({"steps": 0}, (20, 1, 8, 8), "steps is 0"),
+        ({"image_shape": (6, 8, 3)}, (20, 144), r"image_shape is \(6, 8, 3\), but channels come first"),
+        (
+            {"image_shape": (-1, 8, 3)},
+            (20, 144),
+            r"image_shape is \(-1, 8, 3\), but channels come first: .*\(N, H, W, C\)",
+        ),
+        ({"image_shape": 28}, (20, 784), r"image_shape is 28; give whole numbers, \(C, H, W\) or \(H, W\)"),
+        ({"image_shape": 28}, (20, 1, 28, 28), "image_shape is 28; give"),
+        ({"image_shape": "3,4,4"}, (20, 48), "image_shape is '3,4,4'; give"),
+        ({"image_shape": (4.0, 12.0)}, (20, 48), r"image_shape is \(4.0, 12.0\); give"),
+        ({"image_shape": (48,)}, (20, 48), r"image_shape is \(48,\); give"),
+        ({"image_shape": (2, 3, 4, 4)}, (20, 96), r"image_shape is \(2, 3, 4, 4\); give"),
+        (
+            {"image_shape": (3, 4, 4)},
+            (20, 3, 8, 8),
+            r"pictures of shape \(3, 8, 8\), channels first, but image_shape is \(3, 4, 4\)",
+        ),
+        (
+            {"image_shape": (8, 4)},
+            (20, 8, 8),
+            r"pictures of shape \(1, 8, 8\), channels first, but image_shape is \(8, 4\)",
+        ),
+        (
+            {"image_shape": (8, 8, 3)},
+            (20, 8, 8, 3),
+            r"pictures of shape \(3, 8, 8\), channels first, but image_shape is \(8, 8, 3\)",
+        ),
+        ({"options": {"steps": 3, "seed": 1}}, (20, 1, 8, 8), r"options has 'seed': say Embedding\(seed=1\)"),
+        ({"options": {"batch_size": 3}}, (20, 1, 8, 8), r"options has 'batch_size': say Embedding\(batch_size=3\)"),
+        ({"options": {"method": "vicreg"}}, (20, 1, 8, 8), r"options has 'method': say Embedding\(method='vicreg'\)"),
+        ({"batch_size": None}, (20, 1, 8, 8), "batch_size is None; it must be a whole number of at least 2"),
+        ({"batch_size": "16"}, (20, 1, 8, 8), "batch_size is '16'; it must be"),
     ],
 )
 def test_bad_input_is_one_sentence(options, shape, message):
@@ -131,6 +163,45 @@ def test_bad_input_is_one_sentence(options, shape, message):
 def test_pictures_of_another_size(pictures):
     with pytest.raises(ValueError, match=r"X has pictures of shape \(3, 8, 8\), but fit saw \(3, 16, 16\)"):
         quick().fit(pictures).transform(pictures[:, :, :8, :8])
+
+
+def test_floats_for_an_encoder_of_bytes(pictures):
+    """From 0 to 1 they would all become black, and no number would say so."""
+    mine, floats = quick().fit(pictures), pictures / 255.0
+    with pytest.raises(ValueError, match=r"X is float64 with 1 as its largest number, but fit saw uint8.*X \* 255"):
+        mine.transform(floats / floats.max())
+    with pytest.raises(ValueError, match="X is float32 with "):
+        mine.transform(floats.astype(np.float32))
+    expected = mine.transform(pictures)
+    assert np.allclose(mine.transform(pictures.astype(np.float64)), expected, atol=1e-5)
+    assert np.array_equal(
+        mine.transform(np.zeros_like(floats)), mine.transform(np.zeros_like(pictures))
+    )  # black is black
+    wide = quick().fit(pictures.astype(np.float64))  # these were floats from the start
+    assert np.isfinite(wide.transform(floats)).all()
+    assert np.allclose(quick().fit(floats).transform(pictures), expected, atol=0.5)  # the other way round all is said
+
+
+def test_rows_and_pictures_are_the_same(pictures):
+    rows = pictures.reshape(60, -1)
+    mine = quick(image_shape=(3, 16, 16)).fit(rows)
+    expected = mine.transform(rows)
+    assert np.array_equal(mine.transform(pictures), expected)
+    assert np.array_equal(mine.transform(pictures.transpose(0, 2, 3, 1)), expected)
+    other = quick(image_shape=(3, 16, 16)).fit(pictures)
+    assert np.array_equal(other.transform(rows), expected)
+    with pytest.raises(
+        ValueError, match=r"X has pictures of shape \(3, 8, 8\), channels first, but image_shape is \(3, 16, 16\)"
+    ):
+        mine.transform(pictures[:, :, :8, :8])
+    with pytest.raises(ValueError, match="X has 700 features, but Embedding is expecting 768 features"):
+        other.transform(rows[:, :700])
+    with pytest.raises(ValueError, match="X has rows of 768 numbers: say image_shape"):
+        quick().fit(pictures).transform(rows)
+    narrow = quick(image_shape=(8, 4)).fit(rows[:, :32])
+    assert np.array_equal(narrow.transform(rows[:, :32].reshape(60, 8, 4)), narrow.transform(rows[:, :32]))
+    flat = quick(image_shape=(1, 1, -1)).fit(rows)  # one pixel high, which the network sees twice
+    assert np.array_equal(flat.transform(rows[:, None, None]), flat.transform(rows))
 
 
 def test_importing_sslkit_does_not_import_scikit_learn():

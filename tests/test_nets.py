@@ -406,3 +406,21 @@ def test_discriminator_scores_pictures_of_any_size_one_by_one():
         assert judge(torch.rand(3, 1, side, side)).shape == (3,)
     x = torch.rand(4, 1, 16, 16)
     assert torch.allclose(judge(x)[:1], judge(x[:1]), atol=1e-6)
+
+
+def test_a_block_does_not_stride_along_a_side_of_one_pixel():
+    """The same numbers as PyTorch's convolution, and in bfloat16 no gradient from memory that nobody wrote."""
+    block = nets.small_resnet(widths=(64, 128)).body[4]
+    plain = nn.Conv2d(64, 128, 3, 2, 1, bias=False)
+    plain.weight = block.conv1.weight
+    for side in ((1, 1), (2, 1), (1, 3), (4, 4), (5, 2)):
+        x = torch.randn(16, 64, *side, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+        torch.testing.assert_close(block.conv1(x), plain(x))
+        (exact,) = torch.autograd.grad(plain(x).square().sum(), plain.weight)
+        for _ in range(3):
+            with torch.autocast("cpu", torch.bfloat16):
+                y = block.conv1(x)
+            waste = [torch.full_like(exact, torch.nan, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)] * 4
+            del waste
+            (found,) = torch.autograd.grad(y.float().square().sum(), plain.weight)
+            assert (found - exact).abs().max() < 0.02 * exact.abs().max()

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 
+import numpy as np
 import pytest
 
 from sslkit import datasets, race
@@ -129,8 +130,31 @@ def test_tables_are_sorted_means_with_their_spread():
 
 def test_rows_of_another_length_are_not_taken_as_done(tiny, tmp_path):
     run(tmp_path, methods=["simclr"])
-    with pytest.raises(ValueError, match=r"shapes-simclr-0\.json is a row of 2 steps, and this race has 3 for simclr"):
-        run(tmp_path, methods=["simclr"], steps=3)
+    for methods in (["simclr"], ["vicreg"]):  # asked for again, or ranked beside others
+        with pytest.raises(ValueError, match="has a row of 2 steps of simclr on shapes, this race 3"):
+            run(tmp_path, methods=methods, steps=3)
+
+
+def npz(path, n=400, seed=0, **more):
+    path.parent.mkdir(exist_ok=True)
+    np.savez(path, x=np.random.default_rng(seed).integers(0, 256, (n, 3, 8, 8), dtype=np.uint8), **more)
+    return str(path)
+
+
+def test_pictures_of_the_same_name_are_not_pooled(tmp_path):
+    labels = {"y": np.arange(400) % 2}
+    files = [npz(tmp_path / place / "mine.npz", seed=i, **labels) for i, place in enumerate("ab")]
+    run(tmp_path / "race", methods=["simclr"], data=files)
+    assert race.tables(race.read(tmp_path / "race")).count("### `mine.npz-") == 2
+
+
+def test_pictures_that_no_race_can_have_are_refused_at_once(tmp_path):
+    with pytest.raises(ValueError, match=r"nameless\.npz has no labels, and a race ranks methods by them"):
+        run(tmp_path / "race", data=["shapes", npz(tmp_path / "nameless.npz")])
+    few = npz(tmp_path / "few.npz", n=100, y=np.arange(100) % 2)
+    with pytest.raises(ValueError, match=r"A race has batches of 256 pictures, but .*few\.npz has 76 to train on"):
+        run(tmp_path / "race", data=["shapes", few])
+    assert not (tmp_path / "race").exists()
 
 
 def test_other_files_are_passed_over_and_damaged_ones_named(tmp_path):

@@ -262,10 +262,76 @@ def test_embed_a_folder_of_pictures(run, tmp_path):
     assert run.embed(tmp_path).shape == (3, run.encoder.dim)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"temperature": np.float64(0.2)}, {"temperature": np.float32(0.2)}, {"head": (np.int64(16), np.int64(8))}],
+)
+def test_numbers_of_numpy_can_be_read_back(options, tiny_shapes, tmp_path):
+    widths = tuple(np.array([8, 16]))
+    encoder = sslkit.recipes.encoder(tiny_shapes, widths=widths)
+    run = sslkit.pretrain("simclr", tiny_shapes, **QUICK, encoder=encoder, resume=tmp_path, **options)
+    again = sslkit.load(tmp_path, data=tiny_shapes)
+    assert again.embed(tiny_shapes.test.images).equal(run.embed(tiny_shapes.test.images))
+    run.export(tmp_path / "alone")
+    assert sslkit.load(tmp_path / "alone").encoder.spec == encoder.spec
+    sslkit.pretrain("simclr", tiny_shapes, **QUICK, encoder=encoder, resume=tmp_path, **options)  # the same run
+
+
+def test_names_of_numpy_can_be_read_back(tmp_path):
+    x, y = np.random.default_rng(0).integers(0, 256, (64, 3, 16, 16), dtype=np.uint8), np.arange(64) % 2
+    for names in (np.array(["a", "b"]), np.array([0, 1])):
+        data = sslkit.datasets.arrays(x, y, names=names)
+        folder = tmp_path / str(names.dtype)
+        sslkit.pretrain("simclr", data, **QUICK, encoder=small(), resume=folder)
+        assert sslkit.load(folder, data=data).about["names"] == [str(name) for name in names]
+
+
+def test_what_could_not_be_read_again_is_found_before_the_first_step(tiny_shapes, tmp_path):
+    method = sslkit.recipes.method("simclr", tiny_shapes, encoder=small())
+    method.spec = {"name": "mine", "how": torch.nn.functional.relu}
+    with pytest.raises(TypeError, match="The method's spec holds more than numbers, strings, lists and dictionaries"):
+        sslkit.pretrain(method, tiny_shapes, **QUICK, resume=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_left_of_a_file_that_was_interrupted(tmp_path):
+    def stopped(file):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.write_file(tmp_path / "a.json", stopped)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exported_network_of_your_own_is_explained(tiny_shapes, tmp_path):
+    own = nets.adapt(nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()), image_size=16)
+    sslkit.pretrain("simclr", tiny_shapes, **QUICK, encoder=own).export(tmp_path)
+    with pytest.raises(ValueError, match="its network is your own, and only you can build it"):
+        sslkit.load(tmp_path)
+    for card in ("[]", '{"encoder": {}}'):
+        (tmp_path / "card.json").write_text(card)
+        with pytest.raises(ValueError, match="make no encoder"):
+            sslkit.load(tmp_path)
+
+
+def test_a_run_needs_to_know_its_pictures():
+    with pytest.raises(ValueError, match="Run needs data=: the Images that the encoder was trained on"):
+        sslkit.Run(small())
+
+
+def test_onnx_into_a_folder_is_refused_at_once(run, tmp_path):
+    pytest.importorskip("onnxscript")
+    with pytest.raises(IsADirectoryError, match="is a folder; give the name of a file in it"):
+        run.export_onnx(tmp_path)
+
+
 def test_resume_goes_on_and_minutes_are_counted_once(tiny_shapes, tmp_path):
     options = {k: v for k, v in QUICK.items() if k != "steps"}
     first = sslkit.pretrain("simclr", tiny_shapes, minutes=0.02, resume=tmp_path, encoder=small(), **options)
-    again = sslkit.pretrain("simclr", tiny_shapes, minutes=0.02, resume=tmp_path, encoder=small(), **options)
+    with pytest.warns(
+        UserWarning, match="steps; minutes were counted when it began. For a longer one choose another folder"
+    ):
+        again = sslkit.pretrain("simclr", tiny_shapes, minutes=60, resume=tmp_path, encoder=small(), **options)
     assert again.config.steps == first.config.steps >= 20
     assert torch.equal(again.encoder.body[0].weight, first.encoder.body[0].weight)
 

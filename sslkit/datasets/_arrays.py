@@ -115,6 +115,6 @@ def classes(what: str, values, n: int, names: tuple[str, ...] = ()) -> tuple[tor
         allowed = "integers that index names" if names else "integers or strings"
         raise TypeError(f"{what} must be {allowed}, but they are {values.dtype}.")
     if names:
-        return torch.from_numpy(values.astype(np.int64)), names
+        return torch.from_numpy(values.astype(np.int64)), tuple(map(str, names))
     found, index = np.unique(values, return_inverse=True)
     return torch.from_numpy(index.astype(np.int64)), tuple(str(value) for value in found.tolist())

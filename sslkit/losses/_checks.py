@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -50,7 +51,8 @@ def check_tensor(name: str, x: Tensor) -> None:
 def check_positive(**values: float) -> None:
     """Each named number must be finite and above 0."""
     for name, value in values.items():
-        require(0 < value < math.inf, f"{name} must be a finite number greater than 0, got {value}.")
+        number = isinstance(value, Real | Tensor)
+        require(number and 0 < value < math.inf, f"{name} must be a finite number greater than 0, got {value}.")
 
 
 def require(condition: object, message: str, error: type[Exception] = ValueError) -> None:

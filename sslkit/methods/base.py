@@ -90,6 +90,8 @@ def described(
     name: str, policies: Sequence[augment.Policy | dict], **options
 ) -> tuple[tuple[augment.Policy, ...], dict]:
     """Policies, and the `spec` from which `recipes.build` makes a method again. A spec has policies as dictionaries."""
+    if not all(isinstance(p, augment.Policy | dict) for p in policies):
+        raise TypeError(f"policies is {policies!r}; give one Policy for each view, such as (Policy(), Policy()).")
     policies = tuple(p if isinstance(p, augment.Policy) else augment.Policy(**p) for p in policies)
     return policies, {"name": name, **options, "policies": [asdict(p) for p in policies]}
 

@@ -112,12 +112,23 @@ class Encoder(nn.Module):
         return self
 
 
+class Strided(nn.Conv2d):
+    """A convolution that does not stride along a side of one pixel, where there is nothing to skip: the same numbers.
+
+    PyTorch 2.14 leaves a part of that gradient unwritten in bfloat16 on CPUs that have it in hardware.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        stride = tuple(1 if side == 1 else stride for side, stride in zip(x.shape[2:], self.stride))
+        return F.conv2d(x, self.weight, self.bias, stride, self.padding)
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions and a shortcut, the basic block of ResNet (arXiv 1512.03385, figure 2)."""
 
     def __init__(self, inside: int, out: int, *, stride: int, norm: str):
         super().__init__()
-        self.conv1 = nn.Conv2d(inside, out, 3, stride, 1, bias=False)
+        self.conv1 = Strided(inside, out, 3, stride, 1, bias=False)
         self.norm1 = make_norm(norm, out)
         self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
         self.norm2 = make_norm(norm, out)

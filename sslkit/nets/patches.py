@@ -77,7 +77,7 @@ def typical(x: Tensor, n: int, size: int, *, ridge: float) -> tuple[Tensor, Tens
     Raises ValueError if there are fewer than 2n patches.
     """
     if (count := patches_of(x, size)) < 2 * n:
-        raise ValueError(f"{count} patches of {size}x{size} are too few for {n} filters: give more pictures.")
+        raise ValueError(f"{count} patches of {size}x{size} are too few for {n} filters: give more or larger pictures.")
     patches = F.unfold(x[:: -(-count // MOST)], size, stride=size).transpose(1, 2).flatten(0, 1)  # (P, D)
     patches = patches - patches.mean(1, keepdim=True)
     whiten = zca(patches, ridge=ridge * max(patches.square().mean().item(), 1e-6))

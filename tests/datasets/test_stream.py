@@ -66,7 +66,7 @@ def test_a_data_loader_feeds_the_loop(method, tiny_shapes, tmp_path):
         assert [known[tuple(x.flatten().tolist())] for x in images] == labels.tolist()
     loaded = sslkit.load(tmp_path)
     assert loaded.embed(tiny_shapes.test.images).shape == (50, 16)
-    with pytest.raises(ValueError, match="The pictures of this run cannot be found by their name, 'stream'"):
+    with pytest.raises(ValueError, match="This run saw a stream: give Images"):
         loaded.evaluate()
 
 
@@ -74,6 +74,12 @@ def test_a_list_is_begun_again(tiny_shapes):
     batches = list(tiny_shapes.train.images.split(100))  # three
     stream = iter(Stream(batches))
     assert [torch.equal(next(stream)[0], batches[i % 3]) for i in range(7)] == [True] * 7
+
+
+def test_smaller_batches_are_left_out(tiny_shapes):
+    full, few = tiny_shapes.images[:8], tiny_shapes.images[8:11]
+    stream = iter(Stream([full, few, few[:0], full / 255]))
+    assert [len(next(stream)[0]) for _ in range(4)] == [8] * 4
 
 
 def test_automatic_settings_are_measured_on_the_first_batch(method, tiny_shapes):
@@ -147,13 +153,79 @@ def test_a_generator_is_read_only_once(method, tiny_shapes):
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        ([], r"The iterable \(list\) has ended and gives no full batch"),
+        ([], r"The iterable \(list\) is empty; give at least one batch"),
         ([torch.randn(32, 3, 16, 16)], r"torch.float32 of shape \(32, 3, 16, 16\), from -.*not normalised"),
         ([torch.zeros(32, 16, 16, dtype=torch.uint8)], r"torch.uint8 of shape \(32, 16, 16\), from 0 to 0"),
         ([torch.zeros(32, 3, 16, 16, dtype=torch.int64)], "torch.int64"),
+        ([torch.full((32, 3, 16, 16), float("nan"))], "Batch 1 is torch.float32 .*from nan to nan"),
+        ([torch.zeros(0, 3, 16, 16)], r"Batch 1 is torch.float32 of shape \(0, 3, 16, 16\); expected"),
+        (
+            [torch.zeros(32, 16, 16, 3)],
+            r"of shape \(32, 16, 16, 3\).*\(B, C, H, W\) with C = 1, 3 or 4",
+        ),
+        (
+            [torch.zeros(32, 2, 16, 16)],
+            r"of shape \(32, 2, 16, 16\), from 0 to 0; expected images .* with C = 1, 3 or 4, uint8",
+        ),
         ([torch.zeros(16, 3, 16, 16, dtype=torch.uint8)], r"batch_size is 32, but .* 16 images .*Use batch_size=16\."),
     ],
 )
 def test_bad_streams_are_one_sentence(method, batches, message):
     with pytest.raises(ValueError, match=message):
         train.fit(method, batches, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (torch.full((32, 3, 16, 16), float("nan")), "Batch 3 is torch.float32 .*from nan to nan; expected"),
+        (torch.full((32, 3, 16, 16), float("inf")), "Batch 3 is .*from inf to inf"),
+        (torch.full((32, 3, 16, 16), 255.0), "Batch 3 is .*from 255 to 255.*not normalised"),
+        (torch.zeros(32, 3, 16, 16, dtype=torch.int64), "Batch 3 is torch.int64"),
+        (
+            torch.zeros(32, 3, 8, 8),
+            r"Batch 3 is .*shape \(32, 3, 8, 8\), .*with \(C, H, W\) = \(3, 16, 16\) as in the first",
+        ),
+        (torch.zeros(32, 16, 16, 3), r"Batch 3 is .*shape \(32, 16, 16, 3\), .*with \(C, H, W\) = \(3, 16, 16\) as"),
+        (torch.zeros(32, 3, 16), r"Batch 3 is .*shape \(32, 3, 16\)"),
+    ],
+)
+def test_every_batch_is_looked_at(method, tiny_shapes, bad, message):
+    """A pixel that is no number is bad data, and must not be called a training that diverged."""
+    good = tiny_shapes.images[:32]
+    with pytest.raises(ValueError, match=message):
+        train.fit(method, [good, good / 255, bad], CONFIG)
+
+
+def test_a_batch_on_a_device_is_not_waited_for(tiny_shapes):
+    """The meta device has no pixels: reading one would raise."""
+    far = torch.zeros(8, 3, 16, 16, device="meta")
+    stream = iter(Stream([tiny_shapes.images[:8], far]))
+    next(stream)
+    assert next(stream)[0] is far
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ("shapes", r"data is 'shapes'; give .*datasets\.load"),
+        (7, r"data is 7; give .*datasets\.load"),
+        ([{"image": torch.zeros(32, 3, 16, 16)}], r"Batch 1 is a dict; give tensors \(B, C, H, W\) or pairs"),
+        ([(torch.zeros(2, 3, 16, 16), ("cat", "dog"))], r"Batch 1 is a Tensor and a tuple; give .*nor strings"),
+        ([(torch.zeros(2, 3, 16, 16), np.array(["cat", "dog"]))], "Batch 1 is a Tensor and a ndarray; give"),
+        ([(torch.zeros(2, 3, 16, 16), None)], "Batch 1 is a Tensor and a NoneType; give"),
+        ({"image": torch.zeros(32, 3, 16, 16)}, "Batch 1 is a str; give"),
+        ([[]], "Batch 1 is a list of nothing; give"),
+    ],
+)
+def test_what_is_no_batch_is_named_by_its_type(method, batches, message):
+    with pytest.raises(TypeError, match=message):
+        train.fit(method, batches, CONFIG)
+
+
+def test_a_data_loader_of_dictionaries(method, tiny_shapes):
+    rows = [{"image": x, "label": 0} for x in tiny_shapes.images[:64]]
+    with pytest.raises(TypeError, match="Batch 1 is a dict; give tensors"):
+        train.fit(method, DataLoader(rows, batch_size=32), CONFIG)
+    with pytest.raises(TypeError, match="Batch 2 is a dict"):
+        list(Stream([tiny_shapes.images[:32], rows[0]]))
