@@ -7,7 +7,7 @@
     print(run.evaluate())
     run.report("runs/mine")
 
-Submodules are loaded when they are first used, so `import sslkit` costs little more than `import torch`.
+Submodules, and PyTorch with them, are loaded when they are first used: `import sslkit` alone costs nearly nothing.
 """
 
 import os

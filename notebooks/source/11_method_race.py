@@ -426,7 +426,7 @@ agreement = find("11b").reference  # the package's answer to the exercise; do no
 
 def agree(one, other, measures):
     """How well two tables agree, each by its own measure, on the methods that both have."""
-    both = sorted((one.keys() & other.keys()) - set(BASELINES))
+    both = sorted((one.keys() & other.keys()) - set(UNRANKED))
     ranks = [torch.tensor([average(t[who], m) for who in both]) for t, m in zip((one, other), measures)]
     return f"{agreement(*ranks):+.2f} ({len(both)} methods)" if len(both) >= 5 else f"{len(both)} methods are too few"
 
