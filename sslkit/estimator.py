@@ -54,10 +54,9 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def transform(self, X):
         """Representations of X, (N, D) float32."""
         check_is_fitted(self)
-        if np.ndim(X) > 2:  # pictures have no columns that could be counted
-            X = check_array(X, allow_nd=True, estimator=self)
-        else:
-            X = validate_data(self, X, reset=False)
+        given, X = X, check_array(X, allow_nd=True, estimator=self)
+        if X.ndim == 2:  # only rows have columns that could be counted, and names for them
+            validate_data(self, given, reset=False, skip_check_array=True)
         if self.dtype_ == np.uint8 and X.dtype.kind == "f" and 0 < X.max() <= 1:
             raise ValueError(
                 f"X is {X.dtype} with {X.max():.4g} as its largest number, but fit saw uint8 from 0 to 255: give uint8, or "
