@@ -54,7 +54,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def transform(self, X):
         """Representations of X, (N, D) float32."""
         check_is_fitted(self)
-        given, X = X, check_array(X, allow_nd=True, estimator=self)
+        given, X = X, check_array(X, allow_nd=True, estimator=self, input_name="X")
         if X.ndim == 2:  # only rows have columns that could be counted, and names for them
             validate_data(self, given, reset=False, skip_check_array=True)
         if self.dtype_ == np.uint8 and X.dtype.kind == "f" and 0 < X.max() <= 1:

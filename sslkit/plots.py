@@ -591,6 +591,7 @@ def _page(width: float, height: float, n: int = 1, columns: int = 1, **options):
     _need(n > 0, "there is nothing to draw: give a dictionary with at least one entry.")
     rows = -(-n // columns)
     fig = Figure(figsize=(width, height * rows), layout="constrained")
+    fig.get_layout_engine().set(w_pad=0.08)  # inches: the longest label of an axis does not touch the edge
     axes = fig.subplots(rows, columns, squeeze=False, **options).flat
     for ax in axes[n:]:
         ax.remove()
