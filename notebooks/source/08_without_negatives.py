@@ -571,7 +571,7 @@ display(Markdown("\n".join(lines)))
 figure = plots.compare({name: {"kNN": found} for name, found in score.items()}, chance=1 / 8)
 figure.axes[0].set_xlim(0, 0.4)
 values = ", ".join(f"{name} {found.value:.2f}" for name, found in score.items())
-figure.caption = f"kNN on the test pictures; bars are 95 % intervals, the dotted line is chance. {values}."
+figure.caption = f"kNN on the test pictures; bars are 95 % intervals, the dashed line is chance. {values}."
 figure.alt = f"Seven values with their intervals: {values}."
 figure
 
