@@ -439,7 +439,7 @@ assert float(rows[-1][1]) < 0.1 * float(rows[-1][2])  # claim: near the collapse
 
 # %% [markdown]
 # A hinge on the variance lets go exactly where it is needed: its push shrinks with the width. The one on the
-# root stays, down to about 0.01 = √1e-4. Below that it fades, too: this is the price of a finite gradient.
+# root stays, down to about √1e-4. Below that it fades, too: this is the price of a finite gradient.
 #
 # ### The switchboard
 #

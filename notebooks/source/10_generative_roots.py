@@ -352,7 +352,7 @@ display(Markdown(f"Right answers in the last steps: {sum(accuracy) / 10:.2f}. By
 # A pretext works only if its answer *can* be known. A circle, a ring, a square and a cross look the same after a quarter turn, and the
 # pattern of the ground has no direction: there one can only guess (1/4). Our shapes are tilted by up to 45° to either side. So a triangle
 # allows three of the four answers (1/3), and a star is not sure either (2/5). A moon may have been mirrored by the view (1/2). Only a
-# heart always says where up is. The best possible is (4 · 1/4 + 1/3 + 2/5 + 1/2 + 1) / 8, about 0.40. Our network has hardly begun: even
+# heart always says where up is. The best possible is (4 · 1/4 + 1/3 + 2/5 + 1/2 + 1) / 8, about two fifths. Our network has hardly begun: even
 # for a heart, one has to see the shape first. In photographs, sky and ground say it everywhere. **A pretext task is a bet on the data.**
 #
 # ## 6. A gate for views (12 minutes)
@@ -427,7 +427,8 @@ assert auc["area of the crop"] > auc["gate"]  # claim: the area of the crop does
 #
 # Whether the gate *helps* is another question. If the intervals of the two kNN overlap, we have not shown it.
 # Only a small share of the views is invalid at first, so there is little to win, and a gate costs four draws instead of one. (`benchmarks/gate.py` asks the same
-# with more steps, three seeds, and a gate that rejects at random: there the AUC is 0.77 ± 0.01. The number above is one short run.)
+# with more steps, three seeds, and a gate that rejects at random: RESULTS.md has its numbers. What
+# you see above is one short run.)
 # The gate was told to reject a tenth of the draws. Its limit follows slowly, so in a short run it may reject more.
 #
 # ## 7. Masked autoencoding (12 minutes)
