@@ -77,9 +77,7 @@ def missing(
         raise ValueError(f"steps is {steps!r}; it must be a whole number of at least 1.")
     if not seeds:
         raise ValueError("A race needs one seed at least.")
-    for name in set(data) - set(
-        datasets.NAMES
-    ):  # what is wrong is found before the first row is trained, not hours later
+    for name in set(data) - set(datasets.NAMES):  # what is wrong is found before the first row, not hours later
         pictures, batch = datasets.load(name), train.TrainConfig.batch_size
         if pictures.labels is None:
             raise ValueError(f"{name} has no labels, and a race ranks methods by them: give class folders or labels.")
