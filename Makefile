@@ -11,8 +11,11 @@ OUT ?= runs/quickstart
 # A smaller, CPU-only build of PyTorch from an index of your choice: make run TORCH_INDEX=<address>
 TORCH_INDEX ?=
 
-# Threads that wait for each other sleep: see sslkit/__init__.py. Notebooks import torch first, so it is set here, too.
-export OMP_WAIT_POLICY ?= passive
+# Threads that wait for each other soon sleep: see sslkit/__init__.py. Notebooks import torch first, so it is set here, too.
+ifndef OMP_WAIT_POLICY
+export OMP_WAIT_POLICY := passive
+export GOMP_SPINCOUNT ?= 1000
+endif
 
 PY := $(VENV)/bin/python
 PYTEST := $(PY) -m pytest -q

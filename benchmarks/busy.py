@@ -5,7 +5,8 @@
 
 PyTorch's threads wait for each other after every piece of work. By default they spin, which costs nothing while each has a
 core. On a busy machine one of them is waited for that has no core, and the one that waits keeps it busy. `import sslkit`
-asks for sleep (OMP_WAIT_POLICY=passive), unless torch has been imported before. Beside are other trainings of the same kind.
+asks for sleep after a moment (OMP_WAIT_POLICY=passive, GOMP_SPINCOUNT=1000), unless torch has been imported before. Beside
+are other trainings of the same kind.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ print(train.step_seconds(recipes.method("simclr", data), data, config, warm=1, s
 
 def measure(beside: int, options) -> dict:
     rounds, steps = (1, 1) if options.quick else (5, 3)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     how = {"cwd": ROOT, "env": environment, "stdout": subprocess.PIPE, "text": True}
 
     def command(first: str, steps: int) -> list[str]:

@@ -113,7 +113,9 @@ def _table(name: str, runs: list[dict]) -> str:
     steps = ", ".join(f"{n:,}" for n in sorted({r["config"]["steps"] for r in runs}))
     seconds = sorted(r["seconds"]["training"] for r in runs)
     took = f"{steps} steps in {seconds[0]:.0f} to {seconds[-1]:.0f} s"
-    return f"### `{name}`\n\nSimCLR, {took}, seeds {seeds}: mean ± standard deviation over seeds.\n\n" + "\n".join(lines)
+    return f"### `{name}`\n\nSimCLR, {took}, seeds {seeds}: mean ± standard deviation over seeds.\n\n" + "\n".join(
+        lines
+    )
 
 
 def _value(score):
