@@ -13,9 +13,9 @@ Submodules, and PyTorch with them, are loaded when they are first used: `import 
 import os
 from importlib import import_module
 
-# Threads that wait for each other spin for a moment, and then sleep. Beside another training that is three times as fast, and
-# alone it costs nothing (RESULTS.md, "Beside other programs"); without the moment, small steps such as views take twice as
-# long. Read when torch is first imported; a choice of yours is kept.
+# Threads that wait for each other spin for a moment, and then sleep. Beside another training that is three times as fast,
+# and it costs nothing alone (RESULTS.md, "Beside other programs"). Without the moment, small steps such as views take twice
+# as long. Read when torch is first imported; a choice of yours is kept.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "passive"
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
