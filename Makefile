@@ -35,7 +35,7 @@ help:  ## show this list
 	@echo
 	@echo "  make run DATA=emoji|fashion|digits|cifar10|path/to/pictures METHOD=quick|simclr|vicreg|byol|mae|... MINUTES=3 SEED=0"
 
-run: $(VENV)/.installed  ## pretrain without labels, evaluate, write a report (about 7 minutes on two cores)
+run: $(VENV)/.installed  ## pretrain without labels, evaluate, write a report (5 to 7 minutes on two cores)
 	@$(PY) -m sslkit quickstart --data "$(DATA)" --method "$(METHOD)" --minutes "$(MINUTES)" --seed "$(SEED)" --out "$(OUT)"
 
 lab: $(VENV)/.installed  ## open the notebooks in JupyterLab
