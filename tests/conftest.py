@@ -1,6 +1,7 @@
 """Shared by all tests: one thread, no network, small data."""
 
 import os
+import signal
 import socket
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 torch.set_num_threads(1)  # tiny tensors: a second thread only waits
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; tests of Ctrl-C need it to arrive
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
