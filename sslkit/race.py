@@ -225,7 +225,8 @@ def figures(records: Sequence[dict]) -> dict[str, object]:
         columns = [(r["method"], *column) for r in records if r["data"] == name for column in r["columns"].items()]
         for method, column, values in columns:
             side, who = (scores, method) if column == "this encoder" else (beside, column)
-            side.setdefault(who, []).extend(_values([values], "linear probe"))
+            if probes := _values([values], "linear probe"):  # none without labels
+                side.setdefault(who, []).extend(probes)
         if scores:
             found[name] = plots.race(scores, baselines={who: statistics.mean(values) for who, values in beside.items()})
     return found

@@ -128,6 +128,11 @@ def test_tables_are_sorted_means_with_their_spread():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["good", "bad"]
 
 
+def test_records_without_labels_are_no_figure():
+    record = {"data": "mine", "seed": 0, "columns": {"this encoder": {"RankMe": 3.0}, "PCA": {"RankMe": 2.0}}}
+    assert race.figures([record | {"method": "simclr"}]) == {}
+
+
 def test_rows_of_another_length_are_not_taken_as_done(tiny, tmp_path):
     run(tmp_path, methods=["simclr"])
     for methods in (["simclr"], ["vicreg"]):  # asked for again, or ranked beside others
