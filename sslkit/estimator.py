@@ -36,7 +36,11 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def fit(self, X, y=None):
         """Learn from X without labels. Returns itself; the same seed gives the same encoder."""
+        if not isinstance(self.options, dict | None):
+            raise TypeError(f'options is {self.options!r}; give a dictionary, such as {{"temperature": 0.2}}, or None.')
         method, options = copy.deepcopy((self.method, self.options or {}))  # what was given is not trained in place
+        if "data" in options:
+            raise ValueError("options has 'data': the pictures are X, the first argument of fit.")
         if own := sorted(set(options) & set(self.get_params(deep=False))):
             raise ValueError(f"options has {own[0]!r}: say Embedding({own[0]}={options[own[0]]!r}) instead.")
         X = validate_data(self, X, allow_nd=True, ensure_min_samples=2)

@@ -52,6 +52,8 @@ def pretrain(
     """
     check_budget(minutes, steps)
     data = _pictures(data)
+    if not (data.split == 0).any():
+        raise ValueError(f"{data.name!r} has no training pictures (split 0) to learn from.")
     if not isinstance(method, str | Method):
         raise TypeError(
             f"method is a {type(method).__name__}; give a name such as 'simclr', or a Method that you built."

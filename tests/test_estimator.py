@@ -151,6 +151,7 @@ def test_clone_pickle_and_what_was_given_stay(pictures):
         ({"options": {"steps": 3, "seed": 1}}, (20, 1, 8, 8), r"options has 'seed': say Embedding\(seed=1\)"),
         ({"options": {"batch_size": 3}}, (20, 1, 8, 8), r"options has 'batch_size': say Embedding\(batch_size=3\)"),
         ({"options": {"method": "vicreg"}}, (20, 1, 8, 8), r"options has 'method': say Embedding\(method='vicreg'\)"),
+        ({"options": {"data": 3}}, (20, 1, 8, 8), "options has 'data': the pictures are X"),
         ({"batch_size": None}, (20, 1, 8, 8), "batch_size is None; it must be a whole number of at least 2"),
         ({"batch_size": "16"}, (20, 1, 8, 8), "batch_size is '16'; it must be"),
     ],
@@ -158,6 +159,11 @@ def test_clone_pickle_and_what_was_given_stay(pictures):
 def test_bad_input_is_one_sentence(options, shape, message):
     with pytest.raises(ValueError, match=message):
         quick(**options).fit(np.zeros(shape))
+
+
+def test_options_are_a_dictionary(pictures):
+    with pytest.raises(TypeError, match=r"options is \['lr'\]; give a dictionary"):
+        quick(options=["lr"]).fit(pictures)
 
 
 def test_pictures_of_another_size(pictures):

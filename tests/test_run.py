@@ -199,6 +199,11 @@ def test_a_diverged_training_says_so(tiny_shapes):
             ValueError,
             "Pictures of 'arrays' have 1x9 pixels; an encoder needs two in each direction",
         ),
+        (
+            {"data": sslkit.datasets.arrays(np.zeros((40, 8, 8), np.uint8)).val},
+            ValueError,
+            r"'arrays' has no training pictures \(split 0\)",
+        ),
     ],
 )
 def test_wrong_kinds_of_arguments(tiny_shapes, arguments, error, message):

@@ -42,6 +42,7 @@ class Method(nn.Module):
     policies: tuple[augment.Policy, ...] = ()
     spec: dict | None = None
     any_size = True  # whether its views may be shrunk while it learns
+    lr = 1.0  # a factor on the learning rate of all its parameters
 
     def describe(self, name: str, policies: Sequence[augment.Policy | dict], *, at_least: int = 1, **options) -> None:
         """Set `policies` and `spec`, see `described`. Raises ValueError for fewer than `at_least` policies."""
@@ -73,7 +74,7 @@ class Method(nn.Module):
         """Parameters with the factors on their learning rate and weight decay. No decay on biases and norms (1-D)."""
         weights = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
-        return [{"params": weights, "lr": 1.0, "decay": 1.0}, {"params": others, "lr": 1.0, "decay": 0.0}]
+        return [{"params": weights, "lr": self.lr, "decay": 1.0}, {"params": others, "lr": self.lr, "decay": 0.0}]
 
     def reference_values(self, batch_size: int) -> dict[str, float]:
         """Values of the loss that mean something, such as its value when everything has collapsed. None by default."""

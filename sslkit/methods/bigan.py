@@ -62,9 +62,6 @@ class BiGAN(Method):
         )
         return {"loss": judge + players, "judge": judge, "players": players}
 
-    def param_groups(self, progress: float) -> list[dict]:
-        return [{**group, "lr": self.lr} for group in super().param_groups(progress)]
-
     def reference_values(self, batch_size: int) -> dict[str, float]:
         """Where the game may end: the judge gives every pair a half."""
         return {"undecided": 2 * math.log(2)}

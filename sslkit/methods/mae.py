@@ -55,9 +55,6 @@ class MAE(Method):
         prediction, mask = self.guess(batch.views[0], batch.noise)
         return {"loss": masked_reconstruction(prediction, patches(batch.views[0], self.patch), mask)}
 
-    def param_groups(self, progress: float) -> list[dict]:
-        return [{**group, "lr": self.lr} for group in super().param_groups(progress)]
-
     def guess(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Guesses (B, P, C p²) for all patches and the mask (B, P), True where a patch was hidden.
 
