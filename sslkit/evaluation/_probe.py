@@ -58,7 +58,8 @@ def fit_linear(
     """Fit a linear classifier on frozen features (N, D), with the decay that validation images like best.
 
     Multinomial logistic regression on features standardised by training statistics, to convergence. Decays are tried from
-    the strongest on, until validation accuracy falls: weak decays take longest. Equal accuracies go to the stronger decay.
+    the strongest on, until validation accuracy is more than its standard error below the best: weak decays take longest.
+    Equal accuracies go to the stronger decay.
     Without validation images a fifth of each class is put aside to choose on, and the probe is then fitted on all; where
     classes are too small for that, the decay is 0.01. axes: `Axes(train_x)`, if they are known. Raises ValueError if there
     is only one class.
@@ -80,7 +81,7 @@ def fit_linear(
     for decay, weight, bias in path:
         probe = LinearProbe(weight / scale, bias, axes.mean, classes, decay)
         right = int((probe.predict(val_x) == val_y).sum()) if len(decays) > 1 else 0
-        if right < most:
+        if best and right < most - (most * (1 - most / len(val_x))) ** 0.5:  # a smaller fall may be luck
             break
         if right > most:
             best, most = probe, right

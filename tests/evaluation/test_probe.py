@@ -109,8 +109,8 @@ def test_the_decay_is_chosen_by_validation_images():
     assert wrong.decay == max(DECAYS)
 
 
-def test_weaker_decays_are_tried_as_long_as_validation_accuracy_does_not_fall(monkeypatch):
-    """A decay is the number of validation images that its probe gets right: what is tried, and what is taken."""
+def test_weaker_decays_are_tried_until_validation_accuracy_falls_by_more_than_luck(monkeypatch):
+    """A decay is the number of 64 validation images that its probe gets right: what is tried, and what is taken."""
     tried = []
 
     def logistic(axes, target, n_classes, decays):
@@ -119,12 +119,17 @@ def test_weaker_decays_are_tried_as_long_as_validation_accuracy_does_not_fall(mo
             yield decay, torch.zeros(2, 2), torch.zeros(2)
 
     monkeypatch.setattr(_probe, "logistic", logistic)
-    right = {50.0: 3, 40.0: 5, 30.0: 5, 20.0: 4, 10.0: 6}
-    monkeypatch.setattr(_probe.LinearProbe, "predict", lambda self, x: (torch.arange(8) >= right[self.decay]).long())
+    monkeypatch.setattr(_probe.LinearProbe, "predict", lambda self, x: (torch.arange(64) >= right[self.decay]).long())
     x, y = torch.rand(8, 2), torch.arange(8) % 2
-    chosen = fit_linear(x, y, torch.rand(8, 2), torch.zeros(8, dtype=torch.long), decays=tuple(right))
-    assert tried == [50.0, 40.0, 30.0, 20.0]
-    assert chosen.decay == 40.0
+    right = {50.0: 24, 40.0: 32, 30.0: 32, 20.0: 28, 10.0: 33, 9.0: 28, 8.0: 64}  # the standard error of 32 or 33 is 4
+    chosen = fit_linear(x, y, torch.rand(64, 2), torch.zeros(64, dtype=torch.long), decays=tuple(right))
+    assert tried == [50.0, 40.0, 30.0, 20.0, 10.0, 9.0]
+    assert chosen.decay == 10.0
+
+
+def test_a_probe_that_is_always_wrong_is_a_probe(blobs):
+    x, y = blobs(100)
+    assert fit_linear(x, y, x, y.max() + 1 + y).decay == max(DECAYS)
 
 
 def test_equal_accuracies_go_to_the_strongest_decay(blobs):
