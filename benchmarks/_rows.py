@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -193,13 +194,16 @@ def _cell(values: list[float], digits: int | str) -> str:
 
 
 def where(records: list[dict]) -> str:
-    """One sentence about the machine of the first record, and about the others if they are of another one."""
-    said = [
-        f"{m['cores']} threads, {m.get('model', m['processor'])}; PyTorch {m['torch']}, sslkit at commit {m['commit']}"
-        for m in (record["machine"] for record in records)
-    ]
-    others = {text.split("; ")[0] for text in said} - {said[0].split("; ")[0]}
-    return f"Machine: {said[0]}." + f" Some rows: {', '.join(sorted(others))}." * bool(others)
+    """One sentence about the machines of the records, with how many rows each has made, and one about the software."""
+    machines = [record["machine"] for record in records]
+    kind = lambda m: f"{m['cores']} thread{'s' * (m['cores'] > 1)}, {m.get('model', m['processor'])}, {m['capability']}"
+    rows = Counter(map(kind, machines))
+    made = [f"{name} ({n} row{'s' * (n > 1)})" if len(rows) > 1 else name for name, n in rows.items()]
+    versions, commits = (list(dict.fromkeys(m[key] for m in machines)) for key in ("torch", "commit"))
+    return (
+        f"Machine{'s' * (len(rows) > 1)}: {'; '.join(made)}. PyTorch {', '.join(versions)}, sslkit at commit"
+        f"{'s' * (len(commits) > 1)} {', '.join(commits)}."
+    )
 
 
 def machine(check: bool = False) -> dict:
