@@ -352,22 +352,19 @@ def race(
     for row, name in enumerate(ranked):
         ax.plot([0, values[name].mean()], [row, row], color=_colour("grey"), linewidth=0.6)
         ax.plot(values[name], [row] * len(values[name]), "o", color=_colour(0), markersize=4, alpha=0.6, clip_on=False)
-        ax.plot(values[name].mean(), row, "|", color=_colour("ink"), markersize=11, markeredgewidth=1.6, clip_on=False)
+        if len(values[name]) > 1:
+            ax.plot(values[name].mean(), row, "|", color=_colour("ink"), markersize=11, mew=1.6, clip_on=False)
     for i, (name, value) in enumerate((baselines or {}).items()):
         label, style = f"{name} {float(value):.2f}", ("--", ":", "-.", (0, (1, 4)))[i % 4]
-        ax.axvline(float(value), label=label, color=_colour(i + 1), linewidth=1.2, linestyle=style)
+        ax.axvline(float(value), label=label, color=_colour((1, 2, 3, 7)[i % 4]), linewidth=1.2, linestyle=style)
     ax.set(yticks=range(len(ranked)), yticklabels=ranked, ylim=(len(ranked) - 0.5, -0.5), xlabel=measure)
     ax.set_xlim(0, min(1, 1.05 * max(ax.get_xlim()[1], 0.1)))
     ax.tick_params(axis="y", length=0)
     if baselines:
         fig.legend(loc="outside upper center", ncols=4)
-    means = {name: values[name].mean() for name in ranked[:3]}
-    caption = f"Dots are seeds, the bar is their mean. First: {_list(means)}. To be beaten: {_list(baselines or {})}."
-    return (
-        fig,
-        caption if baselines else caption.split(" To be")[0],
-        f"Dots by method, best first: {', '.join(ranked)}.",
-    )
+    caption = "Dots are seeds, a bar is their mean. Who is clear of the lines, and by more than the dots of a row are apart?"
+    means = {name: values[name].mean() for name in ranked}
+    return fig, f"{caption} To be beaten: {_list(baselines)}." if baselines else caption, f"Best first: {_list(means)}."
 
 
 @_figure
@@ -696,7 +693,8 @@ def _draw_dots(table, chance):
     ax.tick_params(axis="y", length=0)
     fig.legend(loc="outside upper center", ncols=3, handlelength=1.2)
     caption = "Bars are 95 % intervals." + "".join(f" {name}: {_list(row)}." for name, row in list(table.items())[:2])
-    return fig, caption, f"Dots with intervals: {', '.join(rows)} of {', '.join(table)}."
+    spoken = "".join(f" {name}: {_list(row)}." for name, row in table.items())
+    return fig, caption, f"Dots with intervals.{spoken}"
 
 
 def _draw_map(ax, y, labels, names, alpha: float = 0.85):

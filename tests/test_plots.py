@@ -139,7 +139,7 @@ NUMBERS = {  # what the captions must say
     "growth": ["MiB, pictures 64 to 1,024", "At the end: all at once 512.00, by rows 20.00"],
     "difficulty": ["Clutter 0.0: result 0.90", "Clutter 1.0: result 0.25"],
     "compare": ["result: kNN 0.70, linear probe 0.71", "random encoder: kNN 0.40"],
-    "race": ["First: fast 0.71, slow 0.25", "To be beaten: raw pixels 0.40, chance 0.10"],
+    "race": ["Dots are seeds", "To be beaten: raw pixels 0.40, chance 0.10"],
     "factors": ["result: hue 0.12, size 0.81", "random encoder: hue 0.52, texture -0.05"],
     "map2d": ["240 pictures", "trust 0.99", "12 classes", "distances"],
     "view_by_hand": ["14 of 16 rows", "16 of 16 columns"],

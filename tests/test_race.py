@@ -122,10 +122,11 @@ def test_tables_are_sorted_means_with_their_spread():
     assert "0.70 ± 0.14 | 7.0 ± 1.4 | 100 | 2 |" in lines[4]
     [(name, figure)] = race.figures(records).items()
     assert name == "shapes"
-    assert figure.caption.startswith(
-        "Dots are seeds, the bar is their mean. First: good 0.70, bad 0.20. To be beaten: "
-    )
+    assert figure.caption.endswith("To be beaten: chance 0.10, random encoder 0.30.")
+    assert figure.alt == "Best first: good 0.70, bad 0.20."
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["good", "bad"]
+    [figure] = race.figures([*records, record("supcon", 0, 0.9)]).values()
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "supcon (saw labels)"
 
 
 def test_records_without_labels_are_no_figure():

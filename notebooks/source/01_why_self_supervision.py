@@ -248,7 +248,7 @@ display(Markdown(f"With 10 labels per class, pretrained minus raw pixels: {gain_
 # | It is good for privacy | Nobody has to look at the pictures to label them. But an encoder can betray which pictures it was trained on ([2108.11023](https://arxiv.org/abs/2108.11023)) |
 # | The "data-driven" kind began in 2013, with autoencoders on augmented copies | Autoencoders are of the 1980s. The nearest to "augmented copies" is Exemplar-CNN of 2014, and it is a classifier, not an autoencoder |
 # | The "model-driven" kind began in 2017 with a latent-variable model; SimCLR is of this kind | Learning features with latent-variable models is older. And SimCLR has no latent variable and models no density: it compares two outputs of one ordinary network. In the article's own words it is "data-driven": it lives from copies and pseudo-labels |
-# | With pseudo-labels, one can only learn in the supervised way | Exemplar-CNN does. SimCLR only needs to know which rows belong together, and VICReg (notebook 07) does not even need other pictures |
+# | With pseudo-labels, one can only learn in the supervised way | Exemplar-CNN does. SimCLR only needs to know which rows belong together, and VICReg (notebook 07) does not even compare a picture with others: it needs them only for the spread of the batch |
 # | The step without labels is adversarial training | That is one way among many. There is no adversary in SimCLR |
 # | The step with labels is "supervised pretraining" | It is called *fine-tuning*. Pretraining is the first step |
 # | The field is immature | As a tool it is in wide use. How it works, and what survives in a representation, is still studied |
@@ -394,17 +394,21 @@ row = f"{few['per_class']} labels per class"
 ways = {"pretrained, then fine-tuned": tuned, "no pretraining": scratch}
 if few["per_class"] in budgets:
     ways["pretrained, frozen"] = curves["pretrained encoder"][few["per_class"]]
-plots.compare({name: {row: score} for name, score in ways.items()}, chance=1 / 8)
+figure = plots.compare({name: {row: score} for name, score in ways.items()}, chance=1 / 8)
+figure.caption = "Accuracy on test pictures after the same few labels, with 95 % intervals. Which way is the best one?"
+figure
 
 # %%
 gap = tuned.value - scratch.value
-assert gap > 0.1  # Claim: with few labels, pretraining decides.
-display(Markdown(f"With pretraining minus without: **{gap:+.2f}**. "
+assert gap > 0.1  # Claim: with few labels and few steps, pretraining decides.
+frozen = f", with a probe on the frozen encoder {ways['pretrained, frozen']}" if len(ways) > 2 else ""
+display(Markdown(f"Fine-tuned {tuned}, no pretraining {scratch}{frozen}. With pretraining minus without: **{gap:+.2f}**. "
                  f"You wrote: {my_third_prediction or 'nothing yet'}."))
 
 # %% [markdown]
-# Is fine-tuning better than a frozen encoder with a linear probe? Not always. With very few labels there is much to
-# destroy and little to learn. Look at the figure, then set `per_class=50` and run these three cells again. Notebook 06
+# Look at the third mark, too: the frozen encoder with a linear probe. Is fine-tuning better? Not always. With very few labels
+# and few steps there is much to destroy and little to learn. (The two networks did not get the same learning rate, and 60
+# steps are few for the one that starts from nothing.) Then set `per_class=50` and run these three cells again. Notebook 06
 # compares all ways, also with the *ceiling*: the same network trained with all labels.
 #
 # The article calls the first step "unsupervised" and says that it is done by adversarial training, and it calls the

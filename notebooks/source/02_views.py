@@ -308,7 +308,8 @@ changes = [
     {"hue": 0.25}, {"hue": 0.5}, {"gray": True},
 ]
 names = [f"{name} {value}" for change in changes for name, value in change.items()]
-figure = plots.views_grid(few, [augment.apply(few, replace(calm, **c)) for c in changes])
+names[-1] = "gray"
+figure = plots.repainted(few, dict(zip(names, [augment.apply(few, replace(calm, **c)) for c in changes])))
 figure.caption = f"Pictures (left), and one change at a time: {', '.join(names)}."
 figure.alt = "Five pictures with six changes of colour."
 figure
@@ -466,7 +467,12 @@ for title, images in sets.items():
     train, test = images.train[torch.arange(1000)], images.test[torch.arange(400)]
     for name, flips in FLIPS.items():
         table[name][title] = accuracy(train, test, flips)
-plots.compare(table, chance=0.1)
+figure = plots.compare(table, chance=0.1)
+figure.caption = (
+    "How often the vote of five neighbours is right if it ignores some flips, with 95 % intervals. Follow the marks from the "
+    "picture as it is to the mean of all four flips: what do digits lose, and what do clothes?"
+)
+figure
 
 # %%
 def lost(title, flips):

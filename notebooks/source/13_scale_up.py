@@ -149,8 +149,8 @@ for t in (0.5, 0.05):
     exact[t] = losses.nt_xent(*z32.double().chunk(2), temperature=t).item()
     naive = [naive_nt_xent(z32.to(kind), t).item() for kind in FORMATS.values()]
     ours = [losses.nt_xent(*z32.to(kind).chunk(2), temperature=t).item() for kind in FORMATS.values()]
-    rows += [[f"naive, τ = {t}", *(f"{x - exact[t]:+.4f}" for x in naive)]]
-    rows += [[f"package, τ = {t}", *(f"{x - exact[t]:+.4f}" for x in ours)]]
+    for name, values in (("naive", naive), ("package", ours)):
+        rows += [[f"{name}, τ = {t}", *("not a number" if x != x else f"{x - exact[t]:+z.4f}" for x in values)]]
     assert max(abs(x - exact[t]) for x in ours) < 0.05  # claim: the package's loss is right in every format
 assert not torch.tensor(naive[2]).isfinite()  # claim: the naive one is not, where float16 overflows
 show_table(["error of the loss", *FORMATS], rows)
@@ -261,7 +261,9 @@ for n in (256, 1024, 2560):  # try: 4096, if there are 2 GB of free memory
         curves[name][n] = peak
         assert torch.allclose(value, found["all at once"][1], rtol=1e-4)  # claim: the same loss ...
         assert torch.allclose(gradient, found["all at once"][2], atol=1e-7)  # ... and the same gradient
-plots.growth(curves, xlabel="pictures in a batch", ylabel="memory at the peak, MiB")
+figure = plots.growth(curves, xlabel="pictures in a batch", ylabel="memory at the peak, MiB")
+figure.caption += " Both axes are logarithmic: the steeper line is the square. The package goes by rows above 512 pictures."
+figure
 
 # %%
 saved = {name: curves["all at once"][2560] / curves[name][2560] for name in ("by rows", "package")}
@@ -365,7 +367,7 @@ assert apart["64 x 4, accumulated"] > 0.2  # ... and the fewer negatives, the mo
 # So first compute all embeddings without any graph, then the loss and its gradient at the embeddings. Then encode each piece
 # again, with a graph, and hand it its part of that gradient.
 #
-# ### Exercise 13b (14 minutes)
+# ### Exercise 13a (14 minutes)
 
 # %%
 def large_batch(encode, pieces, loss):
@@ -377,10 +379,10 @@ def large_batch(encode, pieces, loss):
 
 
 # %%
-check("13b", large_batch)
+check("13a", large_batch)
 
 # %%
-cached = find("13b").reference  # the package's answer to the exercise; do not look yet
+cached = find("13a").reference  # the package's answer to the exercise; do not look yet
 ways["64 x 4, in two passes"] = try_out(cached, views.split(4))
 assert off(ways["64 x 4, in two passes"], whole) < 1e-3  # claim: two passes give the gradient of the large batch
 show_table(["", "loss", "cosine with the gradient of one batch", "its length"], [[w, *beside(f, whole)] for w, f in ways.items()])
@@ -390,14 +392,16 @@ show_table(["", "loss", "cosine with the gradient of one batch", "its length"], 
 # **batch norm** mixes the pictures of a batch, so a piece of 64 is normalised otherwise than a batch of 256:
 
 # %%
-in_training = [try_out(way, pieces, train=True) for way in (at_once, cached)]
-gap = off(in_training[1], in_training[0])
-assert gap > 0.02  # claim: with batch norms even two passes are not exact
-print(f"with batch norms in training mode the gradient differs by {gap:.0%} of its length")
+one_batch, plain, twice = (try_out(way, pieces, train=True) for way in (at_once, accumulate, cached))
+gaps = {"accumulated": off(plain, one_batch), "in two passes": off(twice, one_batch)}
+assert min(gaps.values()) > 0.02  # claim: with batch norms even two passes are not exact ...
+assert gaps["in two passes"] > 0.5 * gaps["accumulated"]  # ... and win next to nothing
+print("in training mode, 4 x 64: off by", ", ".join(f"{gap:.0%} ({way})" for way, gap in gaps.items()))
 
 # %% [markdown]
-# Here this error is larger than that of plain accumulation with the same pieces. So two passes are worth their price only
-# without batch norms (`norm="group"`, or a transformer), or with norms that stand still.
+# With batch norms both ways have about the same error, and it is large: what a batch norm does to a piece is far more than what
+# the missing negatives do. So two passes are worth their price only without batch norms (`norm="group"`, or a transformer), or
+# with norms that stand still.
 #
 # ## 4. Several processes (10 minutes, and 8 for an exercise)
 #
@@ -488,7 +492,7 @@ assert abs(half - 0.5) < 0.01  # claim: own rows only give the right direction, 
 # * **gather** is right. My rows stand in the losses of *all* processes. So on the way back the package adds up what all of them
 #   ask of my rows.
 #
-# ### Exercise 13a (8 minutes)
+# ### Exercise 13b (8 minutes)
 
 # %%
 def gather_backward(gradients, rank):
@@ -499,7 +503,7 @@ def gather_backward(gradients, rank):
 
 
 # %%
-check("13a", gather_backward)
+check("13b", gather_backward)
 
 # %% [markdown]
 # And the batch norms? They were in `eval()` mode again. In training each process has statistics of its own share:
@@ -576,21 +580,26 @@ print(f"Adam: a gradient 100 times as large moves {lengths[1] / lengths[0]:.3f} 
 
 # %%
 out = Path(folder.name) / "run"
-command = [sys.executable, "-m", "sslkit", "train", "--data", "digits", "--steps", "60", "--batch-size", "64"]
+# As `python -m sslkit train`, but with a checkpoint every few steps instead of every minute: this run is short.
+often = "import sys, sslkit.cli; sslkit.checkpoint.SECONDS_BETWEEN = 0; sys.exit(sslkit.cli.main())"
+command = [sys.executable, "-c", often, "train", "--data", "digits", "--steps", "60", "--batch-size", "64"]
 log = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 env |= {"OMP_NUM_THREADS": str(torch.get_num_threads())}  # as many as here: other sums, other last digits
 job = subprocess.Popen([*command, "--out", str(out)], env=env, **log)
 for line in job.stdout:
-    if line.startswith("step") and int(re.search(r"\d+", line)[0]) >= 5:
+    if line.startswith("step") and int(re.search(r"\d+", line)[0]) >= 30:
         break
 job.kill()
 job.communicate()
 print("killed after:", line.strip())
-print("in the last checkpoint: step", sslkit.checkpoint.read(out)["history"]["step"])
+kept = sslkit.checkpoint.read(out)["history"]["step"]
+assert kept >= 20  # claim: the second run has something to go on from
+print("in the last checkpoint: step", kept)
 
 # %%
 again = subprocess.run([*command, "--out", str(out)], env=env, **log)
 assert again.returncode == 0, again.stdout
+print("the second run begins with:", next(line for line in again.stdout.splitlines() if line.startswith("step")))
 straight = sslkit.pretrain("simclr", "digits", steps=60, batch_size=64, seed=0, progress=False)
 resumed = sslkit.load(out)
 pairs = zip(straight.method.state_dict().values(), resumed.method.state_dict().values())

@@ -1,4 +1,4 @@
-"""Exercises of notebook 13: the way back through a gather, and a large batch in small pieces.
+"""Exercises of notebook 13: a large batch in small pieces, and the way back through a gather.
 
 Both are places where a wrong answer still trains: the loss falls, and the gradient is that of something else.
 """
@@ -14,113 +14,7 @@ from sslkit.exercises._facts import Probe, randn
 from sslkit.exercises._framework import Exercise, Zoo
 from sslkit.losses import nt_xent
 
-# 13a: the backward of a gather ------------------------------------------------------------------------------
-
-
-def gather_backward(gradients: Tensor, rank: int) -> Tensor:
-    """What all processes ask of my rows: (W, W * B, D) -> (B, D)."""
-    return _rows(gradients.sum(dim=0), rank, len(gradients))
-
-
-def _rows(x: Tensor, rank: int, world: int) -> Tensor:
-    return x.chunk(world)[rank]
-
-
-back = Zoo()
-back.add(
-    "the gradient of my own loss only",
-    "The others computed a loss with your rows, too: add what all processes ask of them.",
-    lambda gradients, rank: _rows(gradients[rank], rank, len(gradients)),
-)
-back.add(
-    "the mean over the processes",
-    "The average is taken later, over the weights. Here it must be the sum, else the gradient is divided twice.",
-    lambda gradients, rank: _rows(gradients.mean(dim=0), rank, len(gradients)),
-)
-back.add(
-    "the gradient without my own loss",
-    "Your own process is one of them: sum over all, yourself included.",
-    lambda gradients, rank: _rows(gradients.sum(dim=0) - gradients[rank], rank, len(gradients)),
-)
-back.add(
-    "the first rows for everybody",
-    "Process number `rank` gave the rows from rank * B to (rank + 1) * B.",
-    lambda gradients, rank: _rows(gradients.sum(dim=0), 0, len(gradients)),
-)
-back.add(
-    "the last rows for everybody",
-    "Process number `rank` gave the rows from rank * B to (rank + 1) * B.",
-    lambda gradients, rank: _rows(gradients.sum(dim=0), -1, len(gradients)),
-)
-back.add(
-    "the rows of the process after me",
-    "Ranks count from 0: your rows begin at rank * B.",
-    lambda gradients, rank: _rows(gradients.sum(dim=0), (rank + 1) % len(gradients), len(gradients)),
-)
-back.add(
-    "every W-th row",
-    "A gather puts whole blocks one after the other, it does not deal rows out like cards.",
-    lambda gradients, rank: gradients.sum(dim=0)[rank :: len(gradients)],
-)
-back.add(
-    "the gradient of all rows",
-    "Only your own rows go back into your network: (B, D).",
-    lambda gradients, rank: gradients.sum(dim=0),
-)
-back.add(
-    "what each process asks, one by one",
-    "Add the processes up: one gradient of the shape of your rows, (B, D).",
-    lambda gradients, rank: gradients.chunk(len(gradients), dim=1)[rank],
-)
-back.add(
-    "a gather that is detached",
-    "Zeros teach nothing. This is what torch.distributed.all_gather does: its results have no gradient.",
-    lambda gradients, rank: torch.zeros_like(_rows(gradients[0], rank, len(gradients))),
-)
-back.add(
-    "the sum over blocks instead of processes",
-    "gradients[p] is what process p asks of all rows. Sum over p, which is dim=0, and keep your block.",
-    lambda gradients, rank: torch.stack(gradients[rank].chunk(len(gradients))).sum(dim=0),
-)
-back.add(
-    "W times my own gradient",
-    "That is right only where all processes ask for the same. Add what they really ask.",
-    lambda gradients, rank: len(gradients) * _rows(gradients[rank], rank, len(gradients)),
-)
-
-
-def _asked(seed: int, world: int, rows: int, dim: int, rank: int) -> Probe:
-    what = f"{world} processes with {rows} rows each, rank {rank}"
-    return Probe(what, lambda: ((randn(seed, world, world * rows, dim), rank), {}))
-
-
-gather_exercise = Exercise(
-    id="13a",
-    prompt=(
-        "Write `gather_backward(gradients, rank)`: from what every process asks of all rows, the gradient of the rows "
-        "that process `rank` gave."
-    ),
-    stub='''\
-def gather_backward(gradients, rank):
-    """gradients (W, W * B, D): gradients[p] is the gradient of the loss of process p with respect to the
-    gathered rows. Process r gave the rows from r * B to (r + 1) * B. Return the gradient of the *sum*
-    of all losses with respect to the rows of process `rank`, (B, D)."""
-    return None  # your lines here
-''',
-    reference=gather_backward,
-    probes=(
-        _asked(1, 2, 3, 4, 0),
-        _asked(2, 2, 3, 4, 1),
-        _asked(3, 3, 4, 2, 1),
-        _asked(4, 4, 2, 3, 2),
-    ),
-    mistakes=back,
-    verified="What all processes ask of your rows is added up, and you get your own block of rows.",
-    usual="Taking the gradient of one's own loss only: it is smaller by the number of processes, and nothing complains.",
-    minutes=8,
-)
-
-# 13b: a large batch in pieces -------------------------------------------------------------------------------
+# 13a: a large batch in pieces -------------------------------------------------------------------------------
 
 
 def large_batch(encode: Callable, pieces: list[Tensor], loss: Callable) -> Tensor:
@@ -294,7 +188,7 @@ def _pieces(seed: int, sizes: tuple[int, ...]) -> Probe:
 
 
 pieces_exercise = Exercise(
-    id="13b",
+    id="13a",
     prompt=(
         "Write `large_batch(encode, pieces, loss)`: the gradient of the loss of all pieces together, with the graph of "
         "one piece at a time."
@@ -320,4 +214,110 @@ def large_batch(encode, pieces, loss):
     facts=work,
 )
 
-EXERCISES = (gather_exercise, pieces_exercise)
+# 13b: the backward of a gather ------------------------------------------------------------------------------
+
+
+def gather_backward(gradients: Tensor, rank: int) -> Tensor:
+    """What all processes ask of my rows: (W, W * B, D) -> (B, D)."""
+    return _rows(gradients.sum(dim=0), rank, len(gradients))
+
+
+def _rows(x: Tensor, rank: int, world: int) -> Tensor:
+    return x.chunk(world)[rank]
+
+
+back = Zoo()
+back.add(
+    "the gradient of my own loss only",
+    "The others computed a loss with your rows, too: add what all processes ask of them.",
+    lambda gradients, rank: _rows(gradients[rank], rank, len(gradients)),
+)
+back.add(
+    "the mean over the processes",
+    "The average is taken later, over the weights. Here it must be the sum, else the gradient is divided twice.",
+    lambda gradients, rank: _rows(gradients.mean(dim=0), rank, len(gradients)),
+)
+back.add(
+    "the gradient without my own loss",
+    "Your own process is one of them: sum over all, yourself included.",
+    lambda gradients, rank: _rows(gradients.sum(dim=0) - gradients[rank], rank, len(gradients)),
+)
+back.add(
+    "the first rows for everybody",
+    "Process number `rank` gave the rows from rank * B to (rank + 1) * B.",
+    lambda gradients, rank: _rows(gradients.sum(dim=0), 0, len(gradients)),
+)
+back.add(
+    "the last rows for everybody",
+    "Process number `rank` gave the rows from rank * B to (rank + 1) * B.",
+    lambda gradients, rank: _rows(gradients.sum(dim=0), -1, len(gradients)),
+)
+back.add(
+    "the rows of the process after me",
+    "Ranks count from 0: your rows begin at rank * B.",
+    lambda gradients, rank: _rows(gradients.sum(dim=0), (rank + 1) % len(gradients), len(gradients)),
+)
+back.add(
+    "every W-th row",
+    "A gather puts whole blocks one after the other, it does not deal rows out like cards.",
+    lambda gradients, rank: gradients.sum(dim=0)[rank :: len(gradients)],
+)
+back.add(
+    "the gradient of all rows",
+    "Only your own rows go back into your network: (B, D).",
+    lambda gradients, rank: gradients.sum(dim=0),
+)
+back.add(
+    "what each process asks, one by one",
+    "Add the processes up: one gradient of the shape of your rows, (B, D).",
+    lambda gradients, rank: gradients.chunk(len(gradients), dim=1)[rank],
+)
+back.add(
+    "a gather that is detached",
+    "Zeros teach nothing. This is what torch.distributed.all_gather does: its results have no gradient.",
+    lambda gradients, rank: torch.zeros_like(_rows(gradients[0], rank, len(gradients))),
+)
+back.add(
+    "the sum over blocks instead of processes",
+    "gradients[p] is what process p asks of all rows. Sum over p, which is dim=0, and keep your block.",
+    lambda gradients, rank: torch.stack(gradients[rank].chunk(len(gradients))).sum(dim=0),
+)
+back.add(
+    "W times my own gradient",
+    "That is right only where all processes ask for the same. Add what they really ask.",
+    lambda gradients, rank: len(gradients) * _rows(gradients[rank], rank, len(gradients)),
+)
+
+
+def _asked(seed: int, world: int, rows: int, dim: int, rank: int) -> Probe:
+    what = f"{world} processes with {rows} rows each, rank {rank}"
+    return Probe(what, lambda: ((randn(seed, world, world * rows, dim), rank), {}))
+
+
+gather_exercise = Exercise(
+    id="13b",
+    prompt=(
+        "Write `gather_backward(gradients, rank)`: from what every process asks of all rows, the gradient of the rows "
+        "that process `rank` gave."
+    ),
+    stub='''\
+def gather_backward(gradients, rank):
+    """gradients (W, W * B, D): gradients[p] is the gradient of the loss of process p with respect to the
+    gathered rows. Process r gave the rows from r * B to (r + 1) * B. Return the gradient of the *sum*
+    of all losses with respect to the rows of process `rank`, (B, D)."""
+    return None  # your lines here
+''',
+    reference=gather_backward,
+    probes=(
+        _asked(1, 2, 3, 4, 0),
+        _asked(2, 2, 3, 4, 1),
+        _asked(3, 3, 4, 2, 1),
+        _asked(4, 4, 2, 3, 2),
+    ),
+    mistakes=back,
+    verified="What all processes ask of your rows is added up, and you get your own block of rows.",
+    usual="Taking the gradient of one's own loss only: it is smaller by the number of processes, and nothing complains.",
+    minutes=8,
+)
+
+EXERCISES = (pieces_exercise, gather_exercise)

@@ -175,11 +175,11 @@ def test_gather_backward_is_autograds():
     asked = torch.stack([torch.autograd.grad(loss(z), z)[0] for loss, z in zip(losses, both)])
     whole = torch.autograd.grad(sum(loss(torch.cat(mine)) for loss in losses), mine)
     for rank in range(2):
-        torch.testing.assert_close(find("13a").reference(asked, rank), whole[rank])
+        torch.testing.assert_close(find("13b").reference(asked, rank), whole[rank])
 
 
 def test_a_large_batch_in_pieces_has_the_gradient_of_one():
-    exercise = find("13b")
+    exercise = find("13a")
     at_once = next(m.wrong for m in exercise.mistakes if m.name == "the whole batch at once")
     for probe in exercise.probes:
         pieces, whole = (exercise.observe(f, probe) for f in (exercise.reference, at_once))
