@@ -138,6 +138,7 @@ class Keeper:
     def __init__(self, folder: str | Path | None, method, data):
         self.folder = None if folder is None else check_writable(folder)
         self.method, self.source, self.state, self.saved = method, data, None, -math.inf
+        self.untrained = {name: x.detach().to("cpu", copy=True) for name, x in method.encoder.state_dict().items()}
         self.data = describe(data) if self.folder else None
         if self.folder:
             _check_spec("method", method.spec)
@@ -217,7 +218,7 @@ class Keeper:
         if distributed.world()[0] > 0:
             return
         self.check_finite(config.lr, history.step)
-        packed = pack(self.method, self.data, config, history, optimiser)
+        packed = pack(self.method, self.untrained, self.data, config, history, optimiser)
         write(self.folder / FILE, {**packed, "streams": streams})
         self.saved = time.monotonic()
 
@@ -266,12 +267,16 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def pack(method, data: dict, config, history, optimiser=None) -> dict:
-    """Everything a run is, as tensors and plain values. Without the optimiser it can be read, not continued."""
+def pack(method, untrained: dict, data: dict, config, history, optimiser=None) -> dict:
+    """Everything a run is, as tensors and plain values. Without the optimiser it can be read, not continued.
+
+    untrained: the weights that the encoder had before the first step.
+    """
     return {
         "method": plain(method.spec),
         "encoder": plain(method.encoder.spec),
         "weights": method.state_dict(),
+        "untrained": untrained,
         "optimiser": None if optimiser is None else optimiser.state_dict(),
         "config": asdict(config),
         "history": dict(vars(history)),

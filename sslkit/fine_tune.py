@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from numbers import Integral
 
 import torch
 
@@ -15,8 +16,6 @@ from sslkit.evaluation import Score, accuracy, r2
 from sslkit.methods import Supervised
 from sslkit.nets import Encoder
 from sslkit.train import TrainConfig, check_budget, fit, steps_for
-
-PLAIN = Policy(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0)  # the picture itself
 
 
 def fine_tune(
@@ -43,13 +42,17 @@ def fine_tune(
     Raises ValueError for an unknown target, missing labels or test pictures, two budgets, and numbers out of range.
     """
     check_budget(minutes, steps)
-    if per_class is not None and per_class < 1:
+    if "marks" in options:
+        raise ValueError("marks is no option of fine_tune: looks at the representation belong to pretraining.")
+    if per_class is not None and not (isinstance(per_class, Integral) and per_class >= 1):
         raise ValueError(f"per_class is {per_class!r}; give a whole number of at least 1, or None for all.")
     if not encoder_lr >= 0:
         raise ValueError(f"encoder_lr is {encoder_lr!r}; it is a factor on the learning rate, at least 0.")
     if not (data.split == 2).any():
         raise ValueError(f"{data.name!r} has no test pictures, on which the score is measured.")
     y = _target(data, target)
+    if not y.is_floating_point() and y.min() < 0:
+        raise ValueError(f"{target} has classes down to {int(y.min())}; they are numbered from 0.")
     known = ~y.isnan().any(1) if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
     keep = known & ((data.split != 0) | _chosen(y, data, per_class, seed))
     data, y = data[keep], y[keep]
@@ -63,7 +66,9 @@ def fine_tune(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         outputs = y.shape[1] if y.is_floating_point() else int(y.max()) + 1
-        policy = policy or (replace(recipes.views_for(data), jitter=0.0, gray=0.0) if target == "labels" else PLAIN)
+        if policy is None:
+            policy = recipes.views_for(data) if target == "labels" else Policy(**recipes.whole(data))
+            policy = replace(policy, jitter=0.0, gray=0.0)
         model = Supervised(copy.deepcopy(encoder), train_y, outputs=outputs, policies=(policy,), encoder_lr=encoder_lr)
     size = options.pop("batch_size", 256)
     size = size if size < 2 else max(2, min(size, len(train_y)))  # TrainConfig refuses what is below 2

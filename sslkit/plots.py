@@ -362,7 +362,9 @@ def race(
     ax.tick_params(axis="y", length=0)
     if baselines:
         fig.legend(loc="outside upper center", ncols=4)
-    caption = "Dots are seeds, a bar is their mean. Who is clear of the lines, and by more than the dots of a row are apart?"
+    caption = (
+        "Dots are seeds, a bar is their mean. Who is clear of the lines, and by more than the dots of a row are apart?"
+    )
     means = {name: values[name].mean() for name in ranked}
     return fig, f"{caption} To be beaten: {_list(baselines)}." if baselines else caption, f"Best first: {_list(means)}."
 

@@ -13,18 +13,19 @@ from sslkit import checkpoint
 class Bar:
     """Shows history rows as they come. `show=None`: wherever somebody looks (a terminal or a notebook, not a log)."""
 
-    def __init__(self, config, show: bool | None = None):
+    def __init__(self, config, show: bool | None = None, *, begin: int = 0):
         if show is None:
             show = (sys.stderr.isatty() or "ipykernel" in sys.modules) and not os.environ.get("CI")
-        self.config, self.show, self.bar = config, show, None
+        self.config, self.show, self.begin, self.bar = config, show, begin, None
 
     def __enter__(self) -> Bar:
         if self.show:
             from tqdm.auto import tqdm
 
             look = "{percentage:3.0f}% |{bar}| {postfix[0]} [{elapsed}, {remaining} left]"
-            first = [f"step 0 of {self.config.steps:,}"]
-            self.bar = tqdm(total=1.0, dynamic_ncols=True, bar_format=look, postfix=first)
+            first = [f"step {self.begin:,} of {self.config.steps:,}"]
+            begin = self.config.work(self.begin)  # what an earlier training did took no time of this one
+            self.bar = tqdm(total=1.0, initial=begin, dynamic_ncols=True, bar_format=look, postfix=first)
         return self
 
     def __exit__(self, *exception) -> None:
@@ -40,9 +41,8 @@ class Bar:
                 if "loss" in row:
                     said += [f"loss {row['loss']:.3f}", f"{row['images_per_second']:,.0f} images/s"]
                 self.bar.postfix[0] = ", ".join(said)
-                self.bar.update(
-                    self.config.work(row["step"]) - self.bar.n
-                )  # small views are quick: time left is of work
+                done = self.config.work(row["step"])  # small views are quick: time left is of work
+                self.bar.update(done - self.bar.n)
             if watch is not None:
                 watch(row)
 

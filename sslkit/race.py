@@ -55,6 +55,8 @@ def race(
     for name in data:
         pictures = datasets.load(name)
         for method, budget, seed, file in ((m, b, s, f) for d, m, b, s, f in todo if d == name):
+            if file.exists():  # asked for twice, or another process has been faster
+                continue
             record = row(method, pictures, budget, seed) | {"data": data_name(name)}
             _write(file, record)
             yield record
@@ -199,7 +201,8 @@ def read(folder: str | Path) -> list[dict]:
 
     Raises ValueError naming a file that is damaged.
     """
-    return [record for file in sorted(Path(folder).glob("*.json")) if "columns" in (record := _record(file))]
+    records = map(_record, sorted(Path(folder).glob("*.json")))
+    return [record for record in records if {"data", "method", "seed", "columns"} <= record.keys()]
 
 
 def _record(file: Path) -> dict:

@@ -195,10 +195,15 @@ def moved(policy: Policy, data: Images) -> dict:
     return {"policies": (replace(policy, jitter=0.0, gray=0.0),)}
 
 
+def whole(data: Images) -> dict:
+    """The settings of a Policy whose views show all of each picture, in its place."""
+    ratio = data.shape[2] / data.shape[1]
+    return {"scale": (1.0, 1.0), "ratio": (ratio, ratio), "flip": 0.0}
+
+
 def damaged(policy: Policy, data: Images) -> dict:
     """One view with other colours, noise and a hole, and everything in its place: damage that can be undone."""
-    whole = {"scale": (1.0, 1.0), "ratio": (0.01, 100.0), "flip": 0.0}  # of all the area only the whole image fits
-    return {"policies": (replace(policy, **whole, noise=0.2, cutout=1.0),), **size(policy, data)}
+    return {"policies": (replace(policy, **whole(data), noise=0.2, cutout=1.0),), **size(policy, data)}
 
 
 def size(policy: Policy, data: Images) -> dict:

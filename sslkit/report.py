@@ -22,12 +22,12 @@ from sslkit.widgets._explorer import style as widget_style
 def write_report(run: Run, path: str | Path) -> Path:
     """Write the folder of a run: `report.html`, the figures as PNG, metrics.json, embeddings.npz, the checkpoint, and the
     encoder with its card. Returns the path of the page. Raises OSError with one sentence if the folder cannot be written,
-    ValueError if it holds a training that is not done, for an exported encoder, and without test pictures.
+    ValueError if it holds a training that is not done, for an exported encoder, and with fewer than five test pictures.
     """
     if run.method is None:
         raise ValueError("An exported encoder has no training to report on: load the run, or use run.evaluate().")
-    if len(run.data.test) < 2:
-        raise ValueError(f"A report needs two test pictures at least; {run.data.name!r} has {len(run.data.test)}.")
+    if len(run.data.test) < 5:  # of fewer there is no map
+        raise ValueError(f"A report needs five test pictures at least; {run.data.name!r} has {len(run.data.test)}.")
     folder = checkpoint.check_free(path)
     table = run.evaluate()
     explorers = explore(run)

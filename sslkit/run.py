@@ -58,8 +58,7 @@ def pretrain(
         raise TypeError(
             f"method is a {type(method).__name__}; give a name such as 'simclr', or a Method that you built."
         )
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed is {seed!r}; give a whole number from 0 on.")
+    check_seed(seed)
     method, settings = settled(method, data, seed, options)
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most
 
@@ -80,10 +79,17 @@ def pretrain(
         config = steps_for(3 if minutes is None else minutes, method, data, config, stop)
     else:
         config = resolve(config)
-    with Bar(config, progress if distributed.world()[0] == 0 else False) as bar:
+    begin = known["history"]["step"] if known else 0
+    with Bar(config, progress if distributed.world()[0] == 0 else False, begin=begin) as bar:
         history = fit(method, data, config, folder=resume, watch=bar.and_then(watch), stop=stop)
     method.to("cpu", memory_format=torch.contiguous_format).eval()
     return Run(method.encoder, method=method, data=data, config=config, history=history, untrained=untrained)
+
+
+def check_seed(seed: int) -> None:
+    """Raise ValueError unless the seed is a whole number that PyTorch takes."""
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}; give a whole number from 0 on, below 2**63.")
 
 
 def _pictures(data: str | Path | Images) -> Images:
@@ -148,7 +154,7 @@ def _load_checkpoint(path: Path) -> Run:
     method = recipes.build(state["method"], state["encoder"], seed=config.seed)
     untrained = copy.deepcopy(method.encoder)
     method.load_state_dict(state["weights"])
-    untrained.begin_like(method.encoder)
+    untrained.load_state_dict(state["untrained"]) if "untrained" in state else untrained.begin_like(method.encoder)
     known = {"history": History(**state["history"]), "about": state["data"]}
     return Run(method.encoder, method=method.eval(), config=config, untrained=untrained, **known)
 
@@ -301,9 +307,8 @@ class Run:
         """
         folder = checkpoint.check_free(path)
         if self.method is not None:
-            checkpoint.write(
-                folder / checkpoint.FILE, checkpoint.pack(self.method, self.about, self.config, self.history)
-            )
+            known = self.method, self.untrained.state_dict(), self.about, self.config, self.history
+            checkpoint.write(folder / checkpoint.FILE, checkpoint.pack(*known))
         self.export(folder)
         return folder
 
@@ -312,9 +317,12 @@ class Run:
         import safetensors.torch
 
         folder = checkpoint.check_writable(path)
-        weights = {name: value.contiguous() for name, value in self.encoder.state_dict().items()}
+        weights = {
+            name: value.contiguous().clone() for name, value in self.encoder.state_dict().items()
+        }  # tied ones apart
         card = json.dumps(self.card(), indent=2).encode()
-        checkpoint.write_file(folder / WEIGHTS, lambda file: file.write(safetensors.torch.save(weights)))
+        packed = safetensors.torch.save(weights)
+        checkpoint.write_file(folder / WEIGHTS, lambda file: file.write(packed))
         checkpoint.write_file(folder / CARD, lambda file: file.write(card))
         return folder
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import count, islice, pairwise
@@ -287,7 +287,10 @@ def unchanged(data: Images | Stream, source: Iterable[tuple] = ()) -> Tensor:
     """Training pictures without any change, the same in every process: the first ones, or the next of a stream."""
     if isinstance(data, Images):
         return data.train.images[:UNCHANGED]
-    return distributed.agree(torch.cat([images.cpu() for images, *_ in islice(source, -(-UNCHANGED // data.size))]))
+    found = [] if data.first is None else [data.first[0]]
+    with suppress(ValueError):  # it may be readable only once, and be at its end
+        found += [images.cpu() for images, *_ in islice(source, -(-UNCHANGED // data.size))]
+    return distributed.agree(torch.cat(found))
 
 
 def batch_index(n: int, step: int, config: TrainConfig) -> Tensor:
@@ -335,7 +338,7 @@ def look(method: Method, data: Images, config: TrainConfig, history: History) ->
         known_h = evaluation.features(method.encoder, known.images)
         row["knn"] = evaluation.knn(known_h, known.labels, h, seen.labels).value
     history.snapshot_steps.append(history.step)
-    history.snapshots.append(h.half())
+    history.snapshots.append(h.clamp(-65504, 65504).half())  # what is larger would become infinite
     history.snapshot_index = index
     return row
 

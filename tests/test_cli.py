@@ -141,6 +141,8 @@ def test_two_budgets_are_refused(tmp_path, capsys):
         (["--data", "shape"], "Unknown data set 'shape'. Did you mean 'shapes'"),
         (["--data", "no/such/folder"], "no/such/folder"),
         (["--method", "simclear"], "Unknown method 'simclear'. Did you mean 'simclr'"),
+        (["--seed", "-1"], "seed is -1; give a whole number from 0 on"),
+        (["--seed", str(2**64)], "seed is 18446744073709551616; give a whole number from 0 on, below 2**63"),
     ],
 )
 def test_mistakes_are_one_sentence_on_stderr(quick, tmp_path, capsys, arguments, message):

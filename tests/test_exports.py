@@ -101,6 +101,18 @@ def test_onnx_of_gray_and_transparent_pictures(channels, tmp_path):
     assert np.allclose(features, run.embed(pictures[:5]).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
+def test_onnx_of_a_transformer_takes_any_batch(tiny_shapes, tmp_path):
+    import onnxruntime
+
+    run = sslkit.pretrain("mae", tiny_shapes, **QUICK, encoder=nets.tiny_vit(dim=32, depth=1))
+    session = onnxruntime.InferenceSession(run.export_onnx(tmp_path / "encoder.onnx"))
+    for n in (1, 2, 5):
+        x = tiny_shapes.test.images[:n]
+        (features,) = session.run(None, {"images": (x / 255).numpy()})
+        assert np.allclose(features, run.embed(x).numpy(), atol=1e-5)
+
+
 def test_without_onnx_it_says_how_to_get_it(run, monkeypatch, tmp_path):
     forbid(monkeypatch, "onnxscript")
     with pytest.raises(ModuleNotFoundError, match=r"ONNX is not installed: pip install 'sslkit\[onnx\]'"):

@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from sslkit import nets
+import sslkit
+from sslkit import augment, nets, recipes
 from sslkit.fine_tune import fine_tune, supervised_ceiling
 
 QUICK = dict(batch_size=32, device="cpu", precision="float32", channels_last=False)
@@ -51,6 +52,22 @@ def test_zero_encoder_rate_freezes_weights_and_norms(tiny_shapes):
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), model.encoder.state_dict().values()))
 
 
+def test_what_does_not_learn_has_no_backward_pass(tiny_shapes):
+    net = encoder()
+    model, _ = fine_tune(net, tiny_shapes, encoder_lr=0.0, steps=1, **QUICK)
+    assert all(p.grad is None for p in model.encoder.parameters())
+    assert model.head.weight.grad is not None
+    assert all(p.requires_grad for p in net.parameters())
+
+
+@pytest.mark.parametrize("size", [(32, 64), (17, 5), (28, 32), (8, 60)])
+def test_a_view_of_the_whole_shows_all_of_it(size):
+    data = sslkit.datasets.arrays(torch.randint(0, 256, (20, 3, *size), dtype=torch.uint8))
+    policy = augment.Policy(**recipes.whole(data), jitter=0.0, gray=0.0)
+    [view] = augment.views(data.images, [policy], torch.Generator().manual_seed(0))
+    torch.testing.assert_close(view, data.images / 255)
+
+
 def test_predicting_leaves_every_mode_as_it_was(tiny_shapes):
     model, _ = fine_tune(encoder(), tiny_shapes, steps=1, **QUICK)
     model.train()
@@ -71,8 +88,10 @@ def test_ceiling_is_a_score(tiny_shapes):
         ({"steps": 2, "minutes": 1}, "minutes=1 and steps=2 are two budgets"),
         ({"per_class": -1}, "per_class is -1"),
         ({"per_class": 0}, "per_class is 0"),
+        ({"per_class": 1.5}, "per_class is 1.5; give a whole number"),
         ({"encoder_lr": -1.0}, "encoder_lr is -1.0"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"marks": 3}, "marks is no option of fine_tune"),
     ],
 )
 def test_bad_numbers(tiny_shapes, options, message):
@@ -85,6 +104,10 @@ def test_bad_numbers(tiny_shapes, options, message):
 def test_bad_targets(tiny_shapes):
     with pytest.raises(ValueError, match=r"Unknown target 'hues'\. Did you mean 'hue'"):
         fine_tune(encoder(), tiny_shapes, target="hues", steps=1)
+    odd = copy.copy(tiny_shapes)
+    odd.labels, odd.names = tiny_shapes.labels - 1, ()
+    with pytest.raises(ValueError, match="labels has classes down to -1; they are numbered from 0"):
+        fine_tune(encoder(), odd, steps=1)
     unlabelled = copy.copy(tiny_shapes)
     unlabelled.labels = None
     with pytest.raises(ValueError, match="has no labels to learn from"):

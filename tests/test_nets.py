@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -63,6 +64,40 @@ def test_whitening_gives_each_direction_its_share():
     v = torch.linalg.eigvalsh(z.T @ z / 500)
     layer.fit(h)
     torch.testing.assert_close(torch.linalg.eigvalsh(layer(h).T @ layer(h) / 500), v / (v + 1), atol=1e-6, rtol=1e-6)
+
+
+def test_a_feature_that_first_speaks_in_a_test_picture_does_not_shout():
+    """Silent on all training pictures, or nothing but rounding: a factor of a million would drown all others."""
+    torch.manual_seed(0)
+    h, layer = torch.randn(200, 4), nets.Whitening(4)
+    h[:, 2], h[:, 3] = 0.0, 1e-20 * h[:, 3]
+    layer.fit(h)
+    awake = torch.tensor([[0.0, 0.0, 0.3, 0.3]])
+    torch.testing.assert_close(layer(awake), layer(torch.zeros(1, 4)), atol=1e-6, rtol=0)
+    assert layer(h).std(0)[:2].min() > 0.5
+
+
+def test_a_fitted_encoder_can_be_pickled():
+    x = torch.rand(300, 3, 16, 16)
+    encoder = nets.small_resnet(widths=(4, 8), whiten=True).eval().finish(x)
+    again = pickle.loads(pickle.dumps(encoder))
+    assert torch.equal(again(x), encoder(x))
+    again.load_state_dict(nets.small_resnet(widths=(4, 8), whiten=True).state_dict())
+    assert not again.whitening.fitted
+
+
+@pytest.mark.parametrize("make", [lambda: nets.adapt("torchvision/resnet18"), lambda: nets.PairCritic(3, 8)])
+def test_every_network_of_the_kit_has_the_guard_against_unwritten_gradients(make):
+    strided = [m for m in make().modules() if isinstance(m, torch.nn.Conv2d) and max(m.stride) > 1]
+    assert strided
+    assert all(type(layer).__name__ == "Strided" for layer in strided)
+
+
+def test_the_guard_keeps_groups_and_dilation():
+    plain = torch.nn.Conv2d(4, 8, 3, 2, 2, dilation=2, groups=2)
+    guarded, x = copy.deepcopy(plain), torch.rand(2, 4, 9, 9)
+    guarded.__class__ = nets.encoders.Strided
+    assert torch.equal(guarded(x), plain(x))
 
 
 def test_whitening_of_features_that_have_collapsed_is_finite():

@@ -170,3 +170,17 @@ def test_other_files_are_passed_over_and_damaged_ones_named(tmp_path):
     (tmp_path / "shapes-simclr-0.json").write_text('{"columns": ')
     with pytest.raises(ValueError, match=r"shapes-simclr-0\.json is damaged.*delete it"):
         race.read(tmp_path)
+
+
+def test_a_row_is_measured_once(tiny, tmp_path):
+    """Asked for twice, or written meanwhile by another process: it is not trained again, and not written over."""
+    asked = {"methods": ["simclr", "simclr"], "data": ["shapes", "shapes"]}
+    assert [record["method"] for record in run(tmp_path, **asked)] == ["baselines", "simclr"]
+    other = tmp_path / "other"
+    rows = race.race(other, methods=["simclr"], data=["shapes"], seeds=[0], steps=2)
+    assert next(iter(rows))["method"] == "baselines"
+    (other / "shapes-simclr-0.json").write_text(record := (tmp_path / "shapes-simclr-0.json").read_text())
+    (other / "foreign.json").write_text('{"columns": ["a", "b"]}')
+    assert list(rows) == []
+    assert (other / "shapes-simclr-0.json").read_text() == record
+    assert [r["method"] for r in race.read(other)] == ["baselines", "simclr"]

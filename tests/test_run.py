@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import sslkit
-from sslkit import checkpoint, methods, nets, train
+from sslkit import checkpoint, methods, nets, recipes, train
 from sslkit.augment import Policy
 
 QUICK = dict(
@@ -174,7 +174,7 @@ def test_a_report_says_at_once_what_it_lacks(run, tmp_path, tiny_shapes):
     with pytest.raises(ValueError, match="An exported encoder has no training to report on"):
         sslkit.load(tmp_path / "encoder", data=tiny_shapes).report(tmp_path / "report")
     few = sslkit.datasets.arrays(tiny_shapes.images[:64], val=0.1, test=0)
-    with pytest.raises(ValueError, match="A report needs two test pictures at least; 'arrays' has 0"):
+    with pytest.raises(ValueError, match="A report needs five test pictures at least; 'arrays' has 0"):
         sslkit.pretrain("simclr", few, **QUICK | {"batch_size": 16}).report(tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
@@ -502,12 +502,10 @@ def test_data_that_changed_is_noticed(folder):
 
 
 def test_full_disk_while_exporting_leaves_no_half_file(run, tmp_path, monkeypatch):
-    import safetensors.torch
-
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(safetensors.torch, "save", full)
+    monkeypatch.setattr(checkpoint.os, "replace", full)
     with pytest.raises(OSError, match=r"Could not write .*encoder\.safetensors.*No space left"):
         run.export(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -515,3 +513,75 @@ def test_full_disk_while_exporting_leaves_no_half_file(run, tmp_path, monkeypatc
 
 def test_config_is_public():
     assert sslkit.TrainConfig is train.TrainConfig
+
+
+def test_an_encoder_that_was_given_is_the_baseline_after_loading_too(tiny_shapes, tmp_path):
+    """Whether it was trained before or not: a fresh one of the same seed would be another baseline."""
+    given = sslkit.pretrain("simclr", tiny_shapes, **QUICK).encoder
+    run = sslkit.pretrain("simclr", tiny_shapes, **QUICK | {"seed": 7}, encoder=given, resume=tmp_path / "kept")
+    run.save(tmp_path / "saved")
+    for folder in ("kept", "saved"):
+        untrained = sslkit.load(tmp_path / folder).untrained.state_dict()
+        assert all(torch.equal(untrained[name], value) for name, value in run.untrained.state_dict().items())
+        assert all(torch.equal(untrained[name], value) for name, value in given.state_dict().items())
+
+
+def test_tied_weights_are_exported_apart(tiny_shapes, tmp_path):
+    class Tied(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = torch.nn.Linear(3 * 16 * 16, 8)
+            self.two = torch.nn.Linear(3 * 16 * 16, 8)
+            self.two.weight = self.one.weight
+
+        def forward(self, x):
+            return self.one(x.flatten(1)) + self.two(x.flatten(1))
+
+    run = sslkit.pretrain("simclr", tiny_shapes, encoder=nets.adapt(Tied(), image_size=16), **QUICK)
+    run.export(tmp_path)
+    from safetensors.torch import load_file
+
+    weights = load_file(tmp_path / "encoder.safetensors")
+    assert torch.equal(weights["body.one.weight"], weights["body.two.weight"])
+
+
+def test_a_few_hundred_pictures_are_enough_for_quick(tmp_path):
+    """Features that are silent on so few pictures must not shout on others: neither scores nor the report suffer."""
+    digits = sslkit.datasets.load("digits")
+    few = digits[
+        torch.cat([(digits.split == part).nonzero().flatten()[:n] for part, n in ((0, 120), (1, 30), (2, 300))])
+    ]
+    run = sslkit.pretrain("quick", few, **QUICK | {"steps": 20, "marks": 3})
+    for name in ("this encoder", "random encoder"):
+        assert run.features[name]["test"].abs().max() < 300
+        assert run.evaluate()["linear probe", name].value > 0.5
+    assert all(snapshot.isfinite().all() for snapshot in run.history.snapshots)
+    run.report(tmp_path)
+
+
+@pytest.mark.parametrize("make", ["npz", "npy", "folder"])
+def test_own_pictures_do_not_take_the_views_of_a_set_of_that_name(make, tmp_path):
+    from PIL import Image
+
+    x = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+    path = tmp_path / f"shapes.{make}" if make != "folder" else tmp_path / "shapes"
+    if make == "npz":
+        np.savez(path, images=x)
+    elif make == "npy":
+        np.save(path, x.transpose(0, 3, 1, 2))
+    else:
+        path.mkdir()
+        for i, picture in enumerate(x):
+            Image.fromarray(picture).save(path / f"{i}.png")
+    data = sslkit.datasets.load(path)
+    assert data.name == "shapes (yours)"
+    assert recipes.views_for(data).hue == 0.1 != recipes.views_for(sslkit.datasets.shapes(40)).hue
+
+
+def test_the_bar_of_a_run_that_goes_on_tells_the_time_that_is_left():
+    """What an earlier training did took no time of this one: the rate counts from where it began."""
+    config = train.TrainConfig(steps=1000)
+    with sslkit.progress.Bar(config, True, begin=900) as bar:
+        assert bar.bar.initial == bar.bar.n == config.work(900)
+        bar.and_then(None)({"step": 910})
+        assert bar.bar.n == config.work(910)

@@ -340,6 +340,13 @@ def test_a_stream_may_be_given_as_it_is(simclr, tiny_shapes):
     assert train.fit(simclr, stream, replace(CONFIG, steps=2, marks=0)).step == 2
 
 
+def test_a_stream_that_can_be_read_once_is_enough_for_an_encoder_that_is_fitted_at_the_end(tiny_shapes):
+    method, _ = recipes.recipe("quick", tiny_shapes, seed=0, encoder=nets.small_resnet(widths=(4, 8), whiten=True))
+    batches = tiny_shapes.train.images[:128].split(32)
+    train.fit(method, (x for x in batches), replace(CONFIG, steps=4, batch_size=32, marks=0))
+    assert method.encoder.whitening.fitted
+
+
 @pytest.mark.parametrize("when", [2, train.WARM + 3])
 def test_a_signal_while_minutes_are_counted_ends_all(monkeypatch, simclr, tiny_shapes, when):
     steps, collect = [], simclr.collect

@@ -8,7 +8,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from sslkit.datasets._images import Images, draw_split
+from sslkit.datasets._images import Images, draw_split, not_ours
 
 
 def arrays(
@@ -34,7 +34,7 @@ def arrays(
     """
     name = "arrays"
     if isinstance(images, (str, Path)):
-        name, (images, stored) = Path(images).stem, _read(Path(images))
+        name, (images, stored) = not_ours(Path(images).stem), _read(Path(images))
         labels = stored if labels is None else labels
     x = _pixels(_numpy("images", images), layout)
     y, names = classes("labels", labels, len(x), tuple(names))

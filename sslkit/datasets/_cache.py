@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslkit.datasets._images import Images
+from sslkit.datasets._images import Images, not_ours
 from sslkit.datasets._mapped import open_mapped
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
@@ -68,7 +68,7 @@ def cached(
     images = open_mapped(folder / "images.npy")
     labels = torch.from_numpy(about["labels"]) if "labels" in about else None
     names = tuple(about["names"].tolist())
-    return Images(images, labels, torch.from_numpy(about["split"]), names=names, name=name), about
+    return Images(images, labels, torch.from_numpy(about["split"]), names=names, name=not_ours(name)), about
 
 
 def _write(folder: Path, pictures: Iterable[np.ndarray | None], describe: Callable[[list[int]], dict]) -> None:

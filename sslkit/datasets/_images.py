@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 GIGABYTE = 2**30
+OURS = ("shapes", "emoji", "fashion", "digits")
 
 
 @dataclass(eq=False, repr=False)
@@ -76,7 +77,8 @@ class Images:
     def __getitem__(self, index) -> Images:
         """The pictures at `index` (slice, tensor, mask, list or one number) with all that belongs to them."""
         if not isinstance(index, slice):
-            index = torch.as_tensor([index] if isinstance(index, int) else index)
+            index = torch.as_tensor(index)
+            index = index[None] if index.ndim == 0 else index
         rows = {name: value[index] for name, value in self._rows().items()}
         return replace(self, **rows, factors={name: value[index] for name, value in self.factors.items()})
 
@@ -116,6 +118,11 @@ class Images:
         factors = f", factors: {', '.join(self.factors)}" if self.factors else ""
         what = f"{len(self):,} image" + "s" * (len(self) != 1)
         return f"{self.name}: {what} of {'x'.join(map(str, self.shape))} ({sizes}){classes}{factors}"
+
+
+def not_ours(name: str) -> str:
+    """A name for somebody's own pictures: the names of the kit's sets bring views that suit those."""
+    return f"{name} (yours)" if name in OURS else name
 
 
 def draw_split(labels: Tensor | None, groups: Tensor | None, n: int, *, seed=0, val=0.125, test=0.125) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sslkit.datasets._arrays import classes
-from sslkit.datasets._images import Images
+from sslkit.datasets._images import Images, not_ours
 
 
 def mapped(
@@ -30,7 +30,7 @@ def mapped(
     part = torch.linspace(0, 1, len(images), dtype=torch.float64)  # where a picture stands in the file
     split = (part > 1 - test - val).to(torch.uint8) + (part > 1 - test).to(torch.uint8)
     labels, names = classes("labels", labels, len(images), tuple(names))
-    return Images(images, labels, split, names=names, name=Path(path).stem)
+    return Images(images, labels, split, names=names, name=not_ours(Path(path).stem))
 
 
 def open_mapped(path: str | Path) -> torch.Tensor:

@@ -37,7 +37,8 @@ def evaluate(
     if train.labels is None:
         table.notes.append("No labels: only collapse, retrieval, factors if any are known, and maps.")
     else:  # one of the factors may be the label: it is not asked for twice
-        asked = {name: value for name, value in asked.items() if not torch.equal(value.long(), train.labels)}
+        same = lambda value: not value.is_floating_point() and torch.equal(value, train.labels)
+        asked = {name: value for name, value in asked.items() if not same(value)}
         asked["label"], answers["label"] = train.labels, test.labels
     if silent := [name for name in asked if not _answerable(asked[name], answers[name])]:
         why = "training shows one class only, or lacks those of most test pictures"

@@ -163,9 +163,10 @@ def logistic(features: Axes, target: Tensor, n_classes: int, decays: Sequence[fl
 
 
 def standard(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and scale of each dimension. One that does not vary says nothing: infinite scale, so that it becomes 0."""
+    """Mean and scale of each dimension. One that does not vary, but for rounding, says nothing: infinite scale, so that it
+    becomes 0."""
     std, mean = torch.std_mean(x, 0, correction=0)
-    return mean, std.where(std > 1e-6 * mean.abs(), torch.inf)
+    return mean, std.where(std > 1e-6 * torch.maximum(mean.abs(), std.max()), torch.inf)
 
 
 def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:

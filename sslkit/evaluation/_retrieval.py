@@ -44,18 +44,24 @@ def perturb(images: Tensor, generator: torch.Generator | None = None, *, shift=4
     """
     if images.dtype != torch.uint8 or images.ndim != 4:
         raise ValueError(f"perturb takes uint8 pictures (N, C, H, W), but got {images.dtype} {tuple(images.shape)}.")
-    n, channels, height, width = images.shape
+    n, _, height, width = images.shape
     if n == 0:
         return images[:, :3]
     size, move, ground = torch.rand(n, 6, generator=generator).split([1, 2, 3], dim=1)
     size = scale[0] + (scale[1] - scale[0]) * size[:, :, None]  # (N, 1, 1)
     move = (2 * move - 1) * 2 * shift / torch.tensor([width, height])  # (N, 2) in half widths and half heights
     theta = torch.cat([torch.eye(2).expand(n, 2, 2), -move[:, :, None]], 2) / size  # (N, 2, 3) where a pixel comes from
+    parts = zip(images.split(512), theta.split(512), ground.split(512))  # as floats they are many times as large
+    return torch.cat([_moved(*part) for part in parts])
+
+
+def _moved(images: Tensor, theta: Tensor, ground: Tensor) -> Tensor:
     x = images.float() / 255
-    if channels == 4:
+    clear = images.shape[1] == 4
+    if clear:
         x[:, :3] *= x[:, 3:]  # colour weighted by alpha, or the edges would bleed
     grid = F.affine_grid(theta, x.shape, align_corners=False)
-    x = F.grid_sample(x, grid, padding_mode="zeros" if channels == 4 else "border", align_corners=False)
-    if channels == 4:
+    x = F.grid_sample(x, grid, padding_mode="zeros" if clear else "border", align_corners=False)
+    if clear:
         x = x[:, :3] + (1 - x[:, 3:]) * ground[:, :, None, None]
     return (x * 255).round().clamp(0, 255).to(torch.uint8)

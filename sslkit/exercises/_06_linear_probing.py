@@ -162,7 +162,9 @@ def _standardise(like: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda x: (x - mean) / std
 
 
-def _protocol(fit, train, val, test, decays, *, choose_on="val", report="test", statistics="train", last=False) -> float:
+def _protocol(
+    fit, train, val, test, decays, *, choose_on="val", report="test", statistics="train", last=False
+) -> float:
     """The whole protocol, with a switch for each of its temptations."""
     splits = {"train": train, "val": val, "test": test}
     everything = torch.cat([x for x, _ in splits.values()])

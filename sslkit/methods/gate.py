@@ -54,16 +54,13 @@ class GatedSimCLR(Joint):
 
     def collect(self, images, index, labels, generator) -> Batch:
         """Views that passed. The discriminator learns from `noise`, a view as first drawn, and `clean`, the whole of it."""
-        views, draws = [], []
+        batch = Batch([], index, labels)
         for policy in self.policies:
-            draws.append(
-                [augment.draw(policy, len(images), images.shape[1:], generator) for _ in range(self.max_tries)]
-            )
-            tries = torch.stack([augment.apply(images, draw) for draw in draws[-1]])  # (T, B, C, h, w)
-            views.append(choose(tries, self.score(tries, generator), self.threshold.to(images.device)))
-        batch, first = Batch(views, index, labels), draws[0][0]
-        if self.judge is not None:
-            batch.noise, batch.clean = augment.apply(images, first), augment.apply(images, augment.uncropped(first))
+            draws = [augment.draw(policy, len(images), images.shape[1:], generator) for _ in range(self.max_tries)]
+            tries = torch.stack([augment.apply(images, draw) for draw in draws])  # (T, B, C, h, w)
+            batch.views.append(choose(tries, self.score(tries, generator), self.threshold.to(images.device)))
+            if self.judge is not None and batch.noise is None:
+                batch.noise, batch.clean = tries[0], augment.apply(images, augment.uncropped(draws[0]))
         return batch
 
     @torch.no_grad()

@@ -17,7 +17,8 @@ class Rotation(Method):
     """Tell by how many quarter turns each image was rotated (arXiv 1803.07728): classification without labels.
 
     The collector makes all four rotations of each image and names them, `batch.pseudo_labels`; the rest is a linear layer
-    and cross-entropy. Views may crop and flip, as the authors' do: neither changes which way is up.
+    and cross-entropy. Views may crop and flip, as the authors' do: neither changes which way is up. Of pictures that are not
+    square it sees the square in the middle: the shape of a view would tell how it was turned.
     """
 
     def __init__(self, encoder: nn.Module, *, policies: Sequence[Policy] = (Policy(),)):
@@ -26,6 +27,9 @@ class Rotation(Method):
         self.describe("rotation", policies)
 
     def collect(self, images, index, labels, generator) -> Batch:
+        side = min(images.shape[2:])
+        top, left = ((length - side) // 2 for length in images.shape[2:])
+        images = images[:, :, top : top + side, left : left + side]
         batch = super().collect(images, index, labels, generator)
         batch.views = [batch.views[0].rot90(turns, dims=(2, 3)) for turns in range(4)]
         batch.pseudo_labels = torch.arange(4, device=images.device)[:, None].expand(-1, len(images))  # (4, B)

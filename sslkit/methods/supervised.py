@@ -32,6 +32,8 @@ class Supervised(Method):
     ):
         super().__init__()
         self.encoder, self.head = encoder, nn.Linear(encoder.dim, outputs)
+        if encoder_lr == 0:
+            encoder.requires_grad_(False)  # no backward pass through what does not learn
         self.policies, self.encoder_lr = tuple(policies), encoder_lr
         self.register_buffer("targets", targets, persistent=False)
 

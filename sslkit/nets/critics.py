@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sslkit.errors import unknown
+from sslkit.nets.encoders import Strided
 from sslkit.nets.norms import make_norm
 
 
@@ -47,8 +48,8 @@ class MLPCritic(nn.Module):
     """A score for every pair of vectors: one hidden layer on both, the relation module of arXiv 2006.05849.
 
     (..., dim), (..., dim) -> (...), with broadcasting as in `BilinearCritic`. The first layer of the concatenation [a, b] is
-    written as the sum of two layers, so that all pairs cost little more than the vectors. The authors' batch norm is left
-    out: it would mix the pairs.
+    written as the sum of two layers, so that it costs no more for all pairs than for the vectors; what follows is computed
+    for each pair. The authors' batch norm is left out: it would mix the pairs.
     """
 
     def __init__(self, dim: int, hidden: int = 256):
@@ -97,7 +98,7 @@ class PairCritic(nn.Module):
         super().__init__()
         layers, leaky = [], nn.LeakyReLU(0.2)
         for a, b in zip((in_channels, *widths), widths):
-            layers += [nn.Conv2d(a, b, 3, 2, 1), leaky]
+            layers += [Strided(a, b, 3, 2, 1), leaky]
         self.image = nn.Sequential(*layers, nn.Flatten())
         self.code = nn.Sequential(nn.Linear(latent, hidden), leaky)
         size = widths[-1] * math.prod(math.ceil(side / 2 ** len(widths)) for side in image_size)

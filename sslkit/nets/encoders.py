@@ -120,7 +120,7 @@ class Strided(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         stride = tuple(1 if side == 1 else stride for side, stride in zip(x.shape[2:], self.stride))
-        return F.conv2d(x, self.weight, self.bias, stride, self.padding)
+        return F.conv2d(x, self.weight, self.bias, stride, self.padding, self.dilation, self.groups)
 
 
 class Block(nn.Module):
@@ -235,6 +235,9 @@ def adapt(model: nn.Module | str, *, in_channels: int = 3, image_size: int = 32,
     if isinstance(model, str):
         spec = {"name": "adapt", "model": model, "in_channels": in_channels, "image_size": image_size, **options}
         model = _from_library(model, in_channels, options)
+        for layer in model.modules():
+            if type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and max(layer.stride) > 1:
+                layer.__class__ = Strided  # the same layer, with the guard
     trial = copy.deepcopy(model)  # batch norms move when they are looked at in training
     for training in (True, False):
         with torch.no_grad():

@@ -30,11 +30,15 @@ class Fitted(nn.Module):
         super().__init__()
         self.fitted = False
         self.register_buffer("is_fitted", torch.tensor(False))  # for `state_dict`; a step must not wait for a tensor
-        self.register_load_state_dict_post_hook(lambda layer, _: layer.set_fitted(bool(layer.is_fitted)))
+        self.register_load_state_dict_post_hook(_know_again)
 
     def set_fitted(self, fitted: bool = True) -> None:
         self.fitted = fitted
         self.is_fitted.fill_(fitted)
+
+
+def _know_again(layer: Fitted, _) -> None:  # a function of the module: a layer with a lambda could not be pickled
+    layer.set_fitted(bool(layer.is_fitted))
 
 
 class Whitening(Fitted):
@@ -58,10 +62,12 @@ class Whitening(Fitted):
         """Measure features (N, D), standardised first: a direction with the variance v gets v / (v + ridge).
 
         Without a ridge all directions are equal. That is best for neighbours, but blows up what is mostly noise, and costs
-        accuracy where there are few labels; with 1, the mean variance, hardly.
+        accuracy where there are few labels; with 1, the mean variance, hardly. A feature that varies less than a thousandth
+        of the mean says nothing and becomes 0: else it would shout when it first speaks, in a test picture.
         """
         h = h.cpu().double()  # in this order: not every accelerator has float64
-        mean, scale = h.mean(0), h.std(0).clamp_min(1e-6)
+        mean, scale = h.mean(0), h.std(0)
+        scale = scale.where(scale > 1e-3 * scale.mean(), torch.inf)
         z = (h - mean) / scale
         self.mean.copy_(mean)
         self.matrix.copy_(zca(z, ridge) / scale[:, None])

@@ -27,7 +27,7 @@ class VisionTransformer(nn.Module):
         """
         H, W = x.shape[2] // self.patch, x.shape[3] // self.patch
         x = patches(x, self.patch)  # (B, P, C p²)
-        where = positions(H, W, self.dim, x).expand(len(x), -1, -1)  # (B, P, dim)
+        where = positions(H, W, self.dim, x).expand(x.shape[0], -1, -1)  # (B, P, dim); ONNX would freeze len(x)
         if keep is not None:
             x, where = pick(x, keep), pick(where, keep)  # (B, V, C p²), (B, V, dim)
         return self.blocks(self.embed(x) + where)

@@ -27,7 +27,7 @@ def some(n=20, **more):
 
 def test_a_part_keeps_everything_that_belongs_to_its_pictures():
     data = some(masks=torch.arange(20 * 20).reshape(20, 1, 4, 5).byte())
-    for index in (slice(3, 9), torch.tensor([5, 2]), torch.arange(20) > 11, [1, 4], 7):
+    for index in (slice(3, 9), torch.tensor([5, 2]), torch.arange(20) > 11, [1, 4], 7, np.int64(7), torch.tensor(7)):
         rows = torch.arange(20)[index].reshape(-1)
         part = data[index]
         assert len(part) == len(rows)

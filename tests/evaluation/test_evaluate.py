@@ -305,3 +305,11 @@ def test_retrieval_across_groups_needs_no_more_than_indices(blobs):
     x = x[thing] + 0.01 * x
     score = retrieval(x[artist == 0], thing[artist == 0], x[artist == 1], thing[artist == 1])
     assert (score.value, score.n) == (1, 30)
+
+
+def test_a_number_is_not_the_label_because_its_whole_part_is(pictures):
+    data = pictures()
+    data.factors = {"weight": (data.labels + 0.9 * torch.rand(len(data)))[:, None], "same": data.labels.clone()}
+    rows = evaluate(feature_sets(data), data, **OPTIONS).measurements
+    assert "weight (R²)" in rows
+    assert not any("same" in row for row in rows)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from sslkit.evaluation import knn, perturb, retrieval
+from sslkit.evaluation import _retrieval, knn, perturb, retrieval
 
 
 @pytest.mark.parametrize("k", [1, 5, 20])
@@ -175,3 +175,18 @@ def test_perturb_is_seeded_and_leaves_its_input_alone():
 def test_perturb_refuses_what_it_cannot_read(images):
     with pytest.raises(ValueError, match="uint8 pictures"):
         perturb(images)
+
+
+def test_many_pictures_are_perturbed_in_pieces_with_the_same_result(monkeypatch):
+    """As floats they are many times as large, so they are not all floats at once."""
+    images = torch.randint(0, 256, (1100, 4, 6, 6), dtype=torch.uint8, generator=generator())
+    whole, pieces = _retrieval._moved, []
+
+    def moved(*part):
+        pieces.append(part)
+        return whole(*part)
+
+    monkeypatch.setattr(_retrieval, "_moved", moved)
+    found = perturb(images, generator(1))
+    assert max(len(part[0]) for part in pieces) <= 512
+    assert torch.equal(found, whole(*map(torch.cat, zip(*pieces))))

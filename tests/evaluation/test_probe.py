@@ -273,3 +273,13 @@ def test_all_labels_are_the_linear_probe_and_more_labels_help(blobs):
 def test_few_label_refuses_impossible_options(blobs, wrong):
     with pytest.raises(ValueError, match="few_label needs"):
         few_label(*blobs(20), *blobs(20), **wrong)
+
+
+def test_a_dimension_of_rounding_is_no_feature(blobs):
+    """Its own tiny mean is no measure: beside the others it does not vary, and would be a feature made of rounding."""
+    x, y = blobs(200)
+    rounding = 1e-20 * torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    probe = fit_linear(torch.cat([x, rounding], 1), y, decays=(1e-2,))
+    assert (probe.weight[-1] == 0).all()
+    awake = torch.cat([x, torch.full((200, 1), 0.5)], 1)  # and when it speaks it changes nothing
+    assert torch.equal(probe.predict(awake), fit_linear(x, y, decays=(1e-2,)).predict(x))

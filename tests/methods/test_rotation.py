@@ -35,6 +35,16 @@ def test_quarter_turns_are_exact():
     assert torch.equal(views[3], x.flip(2).transpose(2, 3))
 
 
+@pytest.mark.parametrize("size", [(16, 40), (31, 17)])
+def test_the_shape_of_a_view_does_not_tell_how_it_was_turned(size):
+    images = pictures(4, *size)
+    views = collect(Rotation(nets.small_resnet(widths=(8,)), policies=(STILL,)), images).views
+    side = min(size)
+    assert {view.shape for view in views} == {(4, 3, side, side)}
+    top, left = ((length - side) // 2 for length in size)
+    torch.testing.assert_close(views[0], images[:, :, top : top + side, left : left + side] / 255)
+
+
 def test_all_turns_are_of_one_view():
     views = collect(Rotation(nets.small_resnet(widths=(8,)), policies=(Policy(),)), pictures()).views
     for turns, view in enumerate(views):
