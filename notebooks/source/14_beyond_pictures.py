@@ -210,10 +210,12 @@ for column, what in enumerate(("groups", "subgroups")):
     print(f"{what}: nt_xent - LSA = {gap:+.3f} ± {half:.3f}, ahead in {sum(x[column] > 0 for x in lead)} of {len(lead)} seeds")
 
 # %% [markdown]
-# So it works on texts: no word vectors were given, and words that stand in the same texts have found each other. But read
-# the last two lines. They are intervals over seeds, as in notebook 11. Compared with TF-IDF the gain is clear. Compared with
-# LSA it is small. LSA is from 1990, has no training loop, and uses the same idea: words are alike when they
-# stand with the same words. Whoever shows only TF-IDF beside a new method shows half of the truth.
+# So it works on texts: no word vectors were given, and words that stand in the same texts have found each other. Now read
+# the last two lines. They are intervals over seeds, as in notebook 11. Over TF-IDF the gain is clear. Over LSA it is smaller;
+# for the subgroups there is next to nothing left. LSA is from 1990, has no training loop, and uses the same idea:
+# words are alike when they stand with the same words. Whoever shows only TF-IDF beside a new method shows half of the truth.
+#
+# The other half of the truth: we tried a few numbers of steps and rates, and a few numbers of directions for LSA, with a look at these labels.
 #
 # And there is a knob: the temperature. We took the default of the package. A low temperature asks to tell every text from every other.
 # Is this what a group of hundreds of texts needs? You have five seeds at 0.5. Say first where 0.1 and 1 will be.
@@ -425,7 +427,7 @@ figure
 # First the film. A shape is a colour and a mask, put on the frame by one small matrix per frame (as the views of notebook 02).
 
 # %%
-SIDE, FRAMES, WINDOW = 64, 32, 20
+SIDE, FRAMES, WINDOW = 64, 24, 20
 
 
 def place(x, y, size, turn):
@@ -463,13 +465,15 @@ def film(seed):
 
 
 # %%
-films = [film(1000 + 10 * i) for i in range(12)]
+films = [film(1000 + 10 * i) for i in range(24)]
+hidden = torch.stack([seen.min() for _, _, seen in films])
+print(f"{len(films)} films; at one moment more than half is hidden in {(hidden < 0.5).sum()}, all of it in {(hidden < 0.05).sum()}")
 frames, centres, seen = films[0]
-moments = [0, 8, seen.argmin().item(), 24, 31]
-figure = plots.repainted(films[1][0][moments], {f"film {i}": films[i][0][moments] for i in range(2, 6)})
+moments = [0, 6, seen.argmin().item(), 17, 23]
+figure = plots.repainted(films[0][0][moments], {f"film {i}": films[i][0][moments] for i in range(1, 5)})
 figure.caption = (
     "Five films, a column each, with five moments from top to bottom. One shape crosses from left to right, turns and grows or "
-    "shrinks; in the middle another one hides it. The column on the left is film 1."
+    "shrinks; in the middle another one hides it. The column on the left is film 0."
 )
 figure.alt = "Grid of frames: coloured shapes on textured grounds; in the middle rows the moving shape is partly or wholly hidden."
 figure
@@ -525,7 +529,7 @@ def warped(x, x_shift, y_shift, size, turn):
 
 
 def copies(template):
-    sizes, turns = torch.tensor([0.75, 0.87, 1.0, 1.15, 1.33]), torch.arange(-90, 91, 15).deg2rad()
+    sizes, turns = torch.tensor([0.75, 1.0, 1.33]), torch.arange(-90, 91, 15).deg2rad()
     size, turn = (v.flatten() for v in torch.meshgrid(sizes, turns, indexing="ij"))
     return warped(template.expand(len(size), -1, -1, -1), 0 * size, 0 * size, size, turn)
 
@@ -539,27 +543,34 @@ def copies(template):
 # it can be laid over a whole frame, and it computes the vectors of all windows at once.
 
 # %%
-pool = torch.cat([film(5000 + 10 * i)[0][::4] for i in range(40)])
+pool = torch.cat([film(5000 + 10 * i)[0][::3] for i in range(40)])
 
 
-def two_windows(draw, n=96):
+def cut(draw, n):
+    """n windows, from random frames and places."""
     which = torch.randint(len(pool), (n,), generator=draw)
     top, left = torch.randint(SIDE - WINDOW + 1, (2, n), generator=draw)
-    x = torch.stack([pool[i, :, a : a + WINDOW, b : b + WINDOW] for i, a, b in zip(which, top, left)])
+    return torch.stack([pool[i, :, a : a + WINDOW, b : b + WINDOW] for i, a, b in zip(which, top, left)])
+
+
+def two_views(x, draw):
+    n = len(x)
     u = lambda most: most * (2 * torch.rand(n, generator=draw) - 1)
     return [warped(x, u(0.15), u(0.15), u(0.35).exp(), u(math.pi / 3)) for _ in range(2)]
 
 
+draw = torch.Generator().manual_seed(0)
+some = cut(draw, 5)
+figure = plots.views_grid(some, two_views(some, draw))
+figure.caption = "Five windows (left), and two views of each: turned, scaled and shifted. How many windows show only ground?"
+figure
+
+# %%
 def network(seed):
     torch.manual_seed(seed)
     layers = [nn.Conv2d(3, 16, 5, stride=2), nn.Conv2d(16, 32, 3), nn.Conv2d(32, 32, 3), nn.Conv2d(32, 64, 4)]
     return nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2], nn.ReLU(), layers[3])
 
-
-one, other = two_windows(torch.Generator().manual_seed(0), n=6)
-figure = plots.views_grid(one, [other])
-figure.caption = "Two views of six windows, turned, scaled and shifted. How many of them show a shape, and how many only ground?"
-figure
 
 # %% [markdown]
 # **Predict before you run.** A frame counts as *found* if the centre of the best window is less than five pixels from the true
@@ -577,7 +588,7 @@ with torch.no_grad():
 trained = []
 for seed in range(3):
     encoder = network(seed)
-    learn(nn.Sequential(encoder, nn.Flatten()), two_windows, seed, steps=200, rate=0.003)
+    learn(nn.Sequential(encoder, nn.Flatten()), lambda draw: two_views(cut(draw, 96), draw), seed, steps=200, rate=0.003)
     trained.append(encoder)
 
 # %%
@@ -604,7 +615,7 @@ def shares(similarity, more=lambda template: template):
     for frames, centres, seen in films:
         right = (best_windows(similarity, frames, more(template_of(frames, centres))) - centres).norm(dim=1) < 5
         visible, number = seen > 0.5, torch.arange(FRAMES)
-        after = visible & (number > number[~visible].max())
+        after = visible & (number > seen.argmin())
         found.append([right[visible & (number > 0)].double().mean(), right[after].double().mean()])
     return torch.tensor(found)  # (films, 2)
 
@@ -628,20 +639,29 @@ show_table([f"{len(films)} films", "seeds", "frames found", "of those after it w
 print("You wrote:", my_prediction or "nothing yet")
 
 # %%
+ours = torch.stack(tracks["network, nt_xent"])[:, :, 0].mean(0)  # of each film, mean of the seeds
+for name in list(tracks)[:-1]:
+    gap, half = find("11a").reference(ours, torch.stack(tracks[name])[:, :, 0].mean(0), 2.069)
+    print(f"nt_xent - {name}: {gap:+.3f} ± {half:.3f}")
 frames_found = {name: [r[:, 0].mean().item() for r in runs] for name, runs in tracks.items()}
 figure = plots.race(frames_found, measure="share of the frames found")
 figure.caption = "Dots are seeds of the network, a bar is their mean; pixels have no seed. What does training add to the network itself?"
 figure
 
 # %%
-assert min(frames_found["network, nt_xent"]) > frames_found["pixels"][0] + 0.15  # claim: far better than one template ...
-assert min(frames_found["network, nt_xent"]) > frames_found["pixels, turned copies"][0] + 0.04  # ... and than many
-assert statistics.mean(frames_found["network, nt_xent"]) > statistics.mean(frames_found["network, untrained"]) + 0.06
-assert statistics.mean(frames_found["network, untrained"]) > frames_found["pixels"][0]  # claim: no training beats pixels, too
+middle = {name: statistics.mean(shares) for name, shares in frames_found.items()}
+assert middle["network, nt_xent"] > middle["pixels"] + 0.15  # claim: much better than one template of pixels ...
+assert middle["network, nt_xent"] > middle["pixels, turned copies"] + 0.1  # ... than many templates ...
+assert middle["network, nt_xent"] > middle["network, untrained"] + 0.06  # ... and than the same network untrained
+assert middle["network, untrained"] > middle["pixels"] + 0.03  # claim: no training at all beats pixels, too
 
 # %% [markdown]
 # "Found again" means: in more than half of the frames after the shape was hidden. Because the tracker has no memory, being
-# hidden does not disturb it: as soon as the shape is back, it looks like itself again. What fails is *similarity*.
+# hidden does not disturb it: as soon as the shape is back, it looks like itself again. What fails is *similarity*: the last
+# window has another turn and another size than the first.
+#
+# The lines with ± are intervals over the films (95 % interval, as in notebook 11), not over network seeds. Films differ much: with
+# other films all numbers move together. So subtract film by film.
 #
 # Look at the row that is easy to forget: a network with **random weights** is a better tracker than the pixels. It blurs and mixes, and
 # what is blurred survives a small turn. Whoever compares a trained network with pixels only gives training the credit
@@ -649,15 +669,15 @@ assert statistics.mean(frames_found["network, untrained"]) > frames_found["pixel
 
 # %%
 def boxed(frames, centres):
-    """Three times as large, with a white and black box around each window."""
-    big = F.interpolate(frames, scale_factor=3).clone()
-    for picture, (row, column) in zip(big, centres.tolist()):
-        top, left, side = int(3 * (row - WINDOW / 2)), int(3 * (column - WINDOW / 2)), 3 * WINDOW
-        for inset, tone in ((0, 0.0), (2, 1.0), (4, 1.0), (6, 0.0)):
-            inside = picture[:, top + inset : top + side - inset, left + inset : left + side - inset].clone()
-            picture[:, top + inset : top + side - inset, left + inset : left + side - inset] = tone
-            inside = inside[:, 2:-2, 2:-2]
-            picture[:, top + inset + 2 : top + side - inset - 2, left + inset + 2 : left + side - inset - 2] = inside
+    """Twice as large, with a black and a white line around each window."""
+    big = F.interpolate(frames, scale_factor=2)
+    box = torch.full((2 * WINDOW, 2 * WINDOW), torch.nan)  # NaN: leave the picture as it is
+    for inset, tone in ((0, 0.0), (2, 1.0), (4, torch.nan)):
+        box[inset : len(box) - inset, inset : len(box) - inset] = tone
+    for picture, centre in zip(big, centres):
+        top, left = (2 * (centre - WINDOW / 2)).long().tolist()
+        spot = picture[:, top : top + len(box), left : left + len(box)]
+        spot.copy_(torch.where(box.isnan(), spot, box))
     return big
 
 
@@ -665,13 +685,13 @@ def boxed(frames, centres):
 gap = tracks["network, nt_xent"][0][:, 0] - tracks["pixels"][0][:, 0]
 chosen = gap.sort().indices[len(films) // 2].item()  # the film in the middle, not the one that flatters
 frames, centres, seen = films[chosen]
-moments = [0, 7, 11, seen.argmin().item(), 21, 26, 31]
+moments = [0, 4, 8, seen.argmin().item(), 15, 19, 23]
 trackers = {"pixels": by_pixels, "untrained": by_network(untrained[0]), "nt_xent": by_network(trained[0])}
 windows = {n: best_windows(s, frames, template_of(frames, centres))[moments] for n, s in trackers.items()}
 figure = plots.repainted(frames[moments], {name: boxed(frames[moments], w) for name, w in windows.items()})
 figure.caption = (
     f"Film {chosen}, seven moments from top to bottom, and the window that each tracker takes. In the row in which the shape is "
-    "hidden no tracker can be right. Where does each lose it, and does it come back?"
+    "hidden most, no tracker can be trusted. Where does each lose it, and does it come back?"
 )
 figure.alt = "Grid of seven frames of a film: the frame, and the same frame with a box where each of three trackers sees the shape."
 figure
