@@ -24,6 +24,7 @@ def test_wheel_has_data_and_licences_and_no_tests(wheel):
     for name in (
         "sslkit/_data/emoji.npz",
         "sslkit/_data/fashion.npz",
+        "sslkit/_data/words.npz",
         "sslkit/report.css",
         "sslkit/widgets/explorer.js",
         "sslkit/widgets/explorer.css",

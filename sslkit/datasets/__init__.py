@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sslkit.datasets._arrays import arrays
 from sslkit.datasets._embedded import digits, emoji, fashion
+from sslkit.datasets._embedded import emoji_words as emoji_words
 from sslkit.datasets._folder import folder
 from sslkit.datasets._images import Images
 from sslkit.datasets._mapped import mapped

@@ -26,6 +26,7 @@ NOTEBOOKS = {
     "10": "_10_generative_roots",
     "11": "_11_method_race",
     "13": "_13_scale_up",
+    "14": "_14_beyond_pictures",
 }
 IDS = tuple(number + letter for number in NOTEBOOKS for letter in "ab")
 

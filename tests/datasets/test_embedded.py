@@ -109,6 +109,31 @@ def test_emoji_has_no_flag_that_microsoft_did_not_draw():
     assert set(data.factors["artist"][country].tolist()) == {0, 1}
 
 
+# ---- words
+
+
+def test_words_belong_to_the_concepts_of_emoji():
+    words, names = datasets.emoji_words(), load("emoji").group_names
+    assert len(words) == len(names) == 1911
+    assert [names[i] for i, text in enumerate(words) if not text] == [n for n in names if "fitzpatrick" in n]
+    assert "smile" in words[names.index("grinning face")].split()
+    named = lambda shift: np.mean([bool({*words[i - shift].split()} & {*names[i].split()}) for i in range(1911)])
+    assert named(0) > 0.8  # older names have words that the library has dropped
+    assert named(0) > named(1) + 0.2
+    for text in words:
+        assert text == text.lower()
+        assert len(set(text.split())) == len(text.split())
+
+
+def test_the_words_script_splits_names_and_leaves_signs_out():
+    build = script("build_words")
+    assert build.words(["flag_st_lucia", "St. Lucia", ":D", "XD", "won't", ":)", "1", "e-mail"]) == (
+        ["flag", "st", "lucia", "xd", "won't", "1", "e", "mail"]
+    )
+    library = {"\u2764\ufe0f": ["red_heart", "love"], "\U0001f600": ["grinning_face"]}
+    assert build.build(["1F600", "2764-FE0F", "1F3FB"], library) == ["grinning face", "red heart love", ""]
+
+
 # ---- fashion and digits
 
 
@@ -137,14 +162,19 @@ def test_digits_are_scikit_learns():
 
 def test_the_embedded_data_is_small_and_licensed():
     files = list(DATA.glob("*.npz"))
-    assert {file.name for file in files} == {"emoji.npz", "fashion.npz"}
+    assert {file.name for file in files} == {"emoji.npz", "fashion.npz", "words.npz"}
     assert sum(file.stat().st_size for file in files) <= 16e6
     licences = {file.stem: file.read_text() for file in (DATA / "LICENSES").glob("*.txt")}
     assert "Apache License" in licences["noto-emoji"]
     assert "Attribution 4.0 International" in licences["twemoji"]
     assert "Graphics (c) Twitter, Inc and other contributors, licensed under CC-BY 4.0" in licences["twemoji"]
     assert "scaled to 32 x 32" in licences["twemoji"]
-    for name, owner in (("fluent-emoji", "Microsoft"), ("fashion-mnist", "Zalando"), ("emoji-data", "Cal Henderson")):
+    for name, owner in (
+        ("fluent-emoji", "Microsoft"),
+        ("fashion-mnist", "Zalando"),
+        ("emoji-data", "Cal Henderson"),
+        ("emojilib", "Mu-An Chiou"),
+    ):
         assert "Permission is hereby granted, free of charge" in licences[name]
         assert owner in licences[name]
     readme = (DATA / "README.md").read_text()

@@ -186,3 +186,21 @@ def test_a_large_batch_in_pieces_has_the_gradient_of_one():
         for fact in ("loss", "gradient of the weights"):
             torch.testing.assert_close(pieces[fact], whole[fact])
         assert pieces["passes with a graph"].startswith("encode, backward, encode")
+
+
+def test_recall_by_hand():
+    recall = find("14a").reference
+    scores = torch.tensor([[9.0, 1.0, 8.0, 3.0, 2.0], [5.0, 4.0, 3.0, 2.0, 1.0]])
+    known = torch.tensor([[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]]).bool()
+    held_out = torch.tensor([[0, 0, 1, 0, 1], [0, 0, 0, 1, 0]]).bool()
+    assert float(recall(scores, known, held_out, 2)) == pytest.approx((1 / 2 + 0) / 2)
+    assert float(recall(scores, known, held_out, 3)) == pytest.approx((2 / 2 + 1) / 2)
+
+
+def test_correlation_is_numpys_and_blind_to_light_and_contrast():
+    (windows, template), _ = find("14b").probes[0].make()
+    expected = [np.corrcoef(window.flatten(), template.flatten())[0, 1] for window in windows]
+    found = find("14b").reference(windows, template)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    torch.testing.assert_close(find("14b").reference(0.1 + 0.5 * windows, template), found, atol=1e-5, rtol=1e-4)
+    assert float(find("14b").reference(template[None], template)) == pytest.approx(1, abs=1e-5)
