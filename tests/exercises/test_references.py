@@ -186,3 +186,27 @@ def test_a_large_batch_in_pieces_has_the_gradient_of_one():
         for fact in ("loss", "gradient of the weights"):
             torch.testing.assert_close(pieces[fact], whole[fact])
         assert pieces["passes with a graph"].startswith("encode, backward, encode")
+
+
+def test_a_split_by_group_has_what_sklearns_has_and_enough_pictures():
+    """scikit-learn takes a share of the groups; whole groups on one side is what both promise."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    for probe in find("12a").probes:
+        (groups, share), _ = probe.make()
+        for seed in range(20):
+            test = find("12a").reference(groups, torch.Generator().manual_seed(seed), share)
+            _, theirs = next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(groups, groups=groups))
+            for chosen in (test, torch.isin(torch.arange(len(groups)), torch.from_numpy(theirs))):
+                assert not set(groups[chosen].tolist()) & set(groups[~chosen].tolist())
+            assert share * len(groups) <= test.sum() < share * len(groups) + groups[test].bincount().max()
+
+
+def test_near_duplicates_are_sklearns_cosines():
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    for probe in find("12b").probes:
+        (z, threshold), _ = probe.make()
+        close = np.triu(cosine_similarity(z.double().numpy()) >= threshold, 1)
+        assert np.array_equal(find("12b").reference(z, threshold).numpy(), np.argwhere(close))
+    assert [len(find("12b").reference(*probe.make()[0])) for probe in find("12b").probes][2] == 0
