@@ -65,6 +65,16 @@ def test_whitening_gives_each_direction_its_share():
     torch.testing.assert_close(torch.linalg.eigvalsh(layer(h).T @ layer(h) / 500), v / (v + 1), atol=1e-6, rtol=1e-6)
 
 
+def test_whitening_says_nothing_of_a_feature_that_did_not_vary():
+    """A unit that is dead for the few pictures it was fitted on, and alive for another one."""
+    layer, x = nets.Whitening(3), torch.randn(20, 3, generator=torch.Generator().manual_seed(0))
+    x[:, 1] = 0
+    layer.fit(x)
+    new = torch.tensor([[0.5, 0.01, -0.5]])
+    assert layer(new).abs().max() < 3
+    torch.testing.assert_close(layer(new), layer(new * torch.tensor([1, 0, 1])))
+
+
 def test_whitening_of_features_that_have_collapsed_is_finite():
     layer = nets.Whitening(4)
     layer.fit(torch.ones(10, 4))

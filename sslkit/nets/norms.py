@@ -61,7 +61,8 @@ class Whitening(Fitted):
         accuracy where there are few labels; with 1, the mean variance, hardly.
         """
         h = h.cpu().double()  # in this order: not every accelerator has float64
-        mean, scale = h.mean(0), h.std(0).clamp_min(1e-6)
+        mean, std = h.mean(0), h.std(0)
+        scale = std.where(std > 1e-6, torch.inf)  # what does not vary here may vary later: it must not be blown up
         z = (h - mean) / scale
         self.mean.copy_(mean)
         self.matrix.copy_(zca(z, ridge) / scale[:, None])
