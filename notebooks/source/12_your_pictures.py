@@ -123,13 +123,13 @@ def head(file):
 
 
 heads = {file: head(file) for file in files}
-seen = {file: found for file, found in heads.items() if found}
+seen = {file: found for file, found in heads.items() if found}  # {file: its head}
 count = lambda values: ", ".join(f"{value}: {values.count(value):,}" for value in sorted(set(values)))
 print("endings     ", count([file.suffix.lower() for file in files]))
 print("colours     ", count([mode for _, _, mode, _ in seen.values()]), "(L is grey, A or P may be transparent)")
 print("turned by the camera:", sum(turn != 1 for *_, turn in seen.values()))
-short, stretch = (torch.tensor(x, dtype=torch.float64) for x in zip(*((min(h[:2]), max(h[:2]) / min(h[:2])) for h in seen.values())))
-for name, x in {"short side in pixels": short, "long side / short side": stretch}.items():
+sides = torch.tensor([sorted(found[:2]) for found in seen.values()], dtype=torch.float64)  # short, long
+for name, x in {"short side in pixels": sides[:, 0], "long side / short side": sides[:, 1] / sides[:, 0]}.items():
     print(f"{name}: from {x.min():.1f} over {x.median():.1f} to {x.max():.1f}")
 
 # %% [markdown]
@@ -317,9 +317,9 @@ my_prediction = None
 BATCH, STEPS = min(128, len(data.train)), 100
 
 
-def half_as_wide(seed=0):
+def half_as_wide(seed=0, like=data):
     ends = {"patches": True, "all_stages": True, "grid": 2, "dictionary": 64, "whiten": True}  # as quick has them
-    return recipes.encoder(data, seed=seed, widths=(16, 32, 64), **ends)
+    return recipes.encoder(like, seed=seed, widths=(16, 32, 64), **ends)
 
 
 def learn(part, views, seed=0, steps=STEPS):
@@ -424,7 +424,7 @@ if drawer:
     rows = in_train.nonzero().flatten()
     rows = rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))]
     curve = {name: {len(rows): marks[name][f"{question} (kNN)"]} for name in marks if name != "colours stay"}
-    for n in (len(rows) // 8, len(rows) // 3):  # try: other numbers
+    for n in (max(len(rows) // 8, 16), max(len(rows) // 3, 32)):  # try: other numbers
         run = learn(data[rows[:n]], "colours may change")
         curve["colours may change"][n] = neighbours_vote(run.embed(data), drawer[question])
         curve["random encoder"][n] = neighbours_vote(evaluation.features(untrained(run), data.images), drawer[question])
@@ -447,7 +447,7 @@ if MADE:
     assert len(kept) < 1000
 
 # %% [markdown]
-# Few pictures go a long way *here*: four kinds of signs on simple walls, an encoder that begins with patches of your own
+# Few pictures go far *here*: four kinds of signs on simple walls, an encoder that begins with patches of your own
 # pictures, and a question that the views fit. The random encoder is strong, too: all that `quick` fits without a gradient it
 # has as well. Photographs of real life are much harder. Read the gap, not the height: if it is inside the intervals, you do
 # not know yet whether training helped, and more *different* pictures help more than more steps.
@@ -520,7 +520,7 @@ if drawer:
     right = {name: torch.stack([forty(h, y, seed) for seed in range(10)]) for name, h in features.items()}  # (10, M)
     for name, r in right.items():
         each = r.mean(1)
-        print(f"{name:20} forty labels, drawn ten times: mean {each.mean():.2f}, worst {each.min():.2f}, best {each.max():.2f}")
+        print(f"{name:20} taught by forty, ten draws: {each.mean():.2f}, from {each.min():.2f} to {each.max():.2f}")
 
 # %% [markdown]
 # Which forty you label matters: look at worst and best. Now the other use. Suppose that you have forty *more* labels, and no
@@ -530,7 +530,7 @@ if drawer:
 if drawer:
     ours, theirs = right["colours may change"][0], right["random encoder"][0]
     few = torch.randperm(len(ours), generator=torch.Generator().manual_seed(1))[:40]
-    for name, r in {"all test pictures": (ours, theirs), "forty of them": (ours[few], theirs[few])}.items():
+    for name, r in {f"{len(ours)} to judge": (ours, theirs), f"{len(few)} to judge": (ours[few], theirs[few])}.items():
         gaps = r[0] - r[1]  # picture by picture: both took the same exam
         drawn = torch.randint(len(gaps), (2000, len(gaps)), generator=torch.Generator().manual_seed(0))
         low, high = gaps[drawn].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
@@ -562,7 +562,8 @@ explorer.plot()
 
 # %%
 page = run.report(WORK / "report")
-print(page.name, f"{page.stat().st_size / 2**20:.1f} MB, beside", ", ".join(sorted(p.name for p in page.parent.iterdir())[:4]), "...")
+beside = sorted(file.name for file in page.parent.iterdir() if file != page)
+print(f"{page.name}, {page.stat().st_size / 2**20:.1f} MB, beside {', '.join(beside[:4])}, ...")
 
 # %% [markdown]
 # ## 9. Copies and outliers (5 minutes, and 8 for an exercise)
@@ -606,7 +607,7 @@ if levels:
 THRESHOLD = 0.5  # try: what you have seen
 copies_found = pairs_at(z, THRESHOLD)
 told = groups[copies_found[:, 0]] == groups[copies_found[:, 1]]
-print(f"{len(copies_found):,} pairs; the names tell {int(told.sum()):,} of them, new are {int((~told).sum()):,}, such as:")
+print(f"{len(copies_found):,} pairs; the names tell {int(told.sum()):,} of them, new are {int((~told).sum()):,}")
 sure = (z[copies_found[:, 0]] * z[copies_found[:, 1]]).sum(1).argsort(descending=True)
 for i, j in copies_found[sure][~told[sure]][:5].tolist():  # the most alike first
     print("   ", kept[i].name, "and", kept[j].name)
@@ -614,7 +615,7 @@ if MADE:
     sign = torch.tensor([label(file, torch.arange(300)) for file in kept])
     true = (sign[copies_found[:, 0]] == sign[copies_found[:, 1]]) & (sign[copies_found[:, 0]] >= 0)
     all_pairs = ((sign[:, None] == sign) & (sign >= 0)).triu(1).sum()
-    print(f"of these pairs {true.double().mean():.0%} show the same sign; of all such pairs {true.sum() / all_pairs:.0%} are found")
+    print(f"of these {true.double().mean():.0%} show the same sign; of all such pairs {true.sum() / all_pairs:.0%} are found")
     assert true.double().mean() > 0.8 and 0.3 < true.sum() / all_pairs < 0.95  # claim: mostly right, and not complete
 
 # %% [markdown]
@@ -698,9 +699,9 @@ figure.caption = "The twelve loneliest pictures, the first three on the left. Is
 figure
 
 # %% [markdown]
-# Look at the lens cap. An encoder does not find all that a person would call odd: to this one a dark picture is like other dark
-# pictures. The simple number finds it, so use simple numbers, too. And nobody deletes by a number. Outliers are damaged pictures, or the only pictures of something rare, and these are the ones
-# that you want to keep most.
+# Look at the lens cap. An encoder does not find all that a person would call odd: to this one a dark picture is like other
+# dark pictures. Here a simple number finds it, so use simple numbers, too. And nobody deletes by a number. Outliers are
+# damaged pictures, or the only pictures of something rare, and these are the ones that you want to keep most.
 #
 # ## 10. Take it with you (4 minutes)
 #
@@ -793,13 +794,13 @@ if MADE:
 # each of them by heart, and no others. So the number of pictures matters. We ask untrained encoders, with drawn pictures:
 
 # %%
-drawn = datasets.load("shapes", n=4000).images
+drawn = datasets.load("shapes", n=4000)
 fades = {}
 for n in (300, 1000, 3700):
-    encoder = half_as_wide().eval()
-    encoder.set_statistics(augment.to_float(drawn[:n]))
-    encoder.finish(augment.to_float(drawn[:n]))
-    inside, outside = (evaluation.features(encoder, x).norm(dim=1) for x in (drawn[:300], drawn[3700:]))
+    encoder, known = half_as_wide(like=drawn).eval(), augment.to_float(drawn.images[:n])
+    encoder.set_statistics(known)
+    encoder.finish(known)
+    inside, outside = (evaluation.features(encoder, x).norm(dim=1) for x in (drawn.images[:300], drawn.images[3700:]))
     fades[n] = above(outside, inside)
 print(f"{encoder.dim} dimensions;", ", ".join(f"{n} pictures: {share:.2f}" for n, share in fades.items()))
 assert fades[300] > fades[1000] + 0.1 > fades[3700] + 0.1  # claim: with more pictures it fades

@@ -169,9 +169,7 @@ apart.add(
 apart.add(
     "a split that takes the place of a group for its id",
     "Ids may have gaps: randperm gives places. Take groups.unique()[place].",
-    lambda groups, generator, share: _fill(
-        groups, torch.randperm(len(groups.unique()), generator=generator), share
-    ),
+    lambda groups, generator, share: _fill(groups, torch.randperm(len(groups.unique()), generator=generator), share),
 )
 
 
@@ -195,7 +193,9 @@ def split_by_group(groups, generator, share):
     reference=split_by_group,
     probes=(
         Probe("9 pictures, each alone", _groups([0, 1, 2, 3, 4, 5, 6, 7, 8], 0.4)),
-        Probe("20 pictures in groups of 1 to 8, side by side", _groups([0] * 8 + [1] + [2] * 5 + [3, 4, 5] + [6] * 3, 0.3)),
+        Probe(
+            "20 pictures in groups of 1 to 8, side by side", _groups([0] * 8 + [1] + [2] * 5 + [3, 4, 5] + [6] * 3, 0.3)
+        ),
         Probe("12 pictures in mixed order, ids with gaps", _groups([7, 40, 7, 9, 40, 12, 9, 12, 7, 90, 40, 55], 0.25)),
         Probe("10 pictures in 2 groups", _groups([0, 1, 1, 0, 1, 1, 1, 0, 1, 1], 0.3)),
     ),
@@ -346,7 +346,10 @@ def _features(seed: int, n: int, threshold: float, *, dim: int = 6) -> Callable[
 
 duplicates_exercise = Exercise(
     id="12b",
-    prompt="Write `near_duplicates(z, threshold)`: all pairs of pictures whose features have a cosine of at least `threshold`.",
+    prompt=(
+        "Write `near_duplicates(z, threshold)`: all pairs of pictures whose features have a cosine of at least "
+        "`threshold`."
+    ),
     stub='''\
 def near_duplicates(z, threshold):
     """z: (N, D), the features of N pictures, of any lengths. All pairs of different pictures whose cosine is at
