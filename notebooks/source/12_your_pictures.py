@@ -523,7 +523,10 @@ if drawer:
         print(f"{name:20} taught by forty, ten draws: {each.mean():.2f}, from {each.min():.2f} to {each.max():.2f}")
 
 # %% [markdown]
-# Which forty you label matters: look at worst and best. Now the other use. Suppose that you have forty *more* labels, and no
+# Which forty you label matters: look how far the ten draws differ. And compare with section 5. With all labels the vote told
+# the right views clearly from the wrong ones, and from no training. With forty the three networks are close together, and only
+# raw pixels are clearly behind. Forty labels are too few to use what is there: a linear probe has a weight for each of hundreds
+# of dimensions. (The README says of `quick` that with few labels plain SimCLR is ahead of it on `shapes`.) Now the other use. Suppose that you have forty *more* labels, and no
 # other, to judge with. Are the encoder and the random one different?
 
 # %%
@@ -538,11 +541,11 @@ if drawer:
     widths = [evaluation.accuracy(r) for r in (ours, ours[few])]
     if MADE:
         assert widths[1].high - widths[1].low > 1.3 * (widths[0].high - widths[0].low)  # claim: forty judge poorly
-        assert right["colours may change"].mean() > right["colours stay"].mean()  # claim: but they can choose the views
+        assert right["colours may change"].mean() > right["raw pixels"].mean() + 0.08  # claim: they see large gaps only
 
 # %% [markdown]
-# Read the brackets aloud. With forty test pictures the interval is so wide that only large differences can be seen. That is
-# often enough to choose between right and wrong views. It is not enough to choose between two good methods. Spend the next
+# Read the brackets aloud. With forty test pictures the interval is so wide that only very large differences can be seen. That
+# is enough to find out that something is broken. It is not enough to choose between two views, or two methods. Spend the next
 # labels on the *test*, and spread them over days, places and cameras.
 #
 # ## 8. The explorer and the report (2 minutes)
@@ -832,7 +835,7 @@ TEMPORARY.cleanup()
 # * Look first: sizes, what the middle square cuts off, what is damaged. What you cannot see at that size is not learned.
 # * Choose views by what must *not* change for your question. Wrong ones can be worse than no training.
 # * Split by group, and look for copies before you believe a number.
-# * Without labels you can see a collapse, not a use. Forty labels choose between good and bad, not between good and better.
+# * Without labels you can see a collapse, not a use. Forty labels tell good from broken, not good from better.
 # * An encoder can tell who was in its training. Measure before you give it away.
 #
 # **Further reading.** Groups in biology and medicine that leaked: "Leakage and the reproducibility crisis in ML-based
