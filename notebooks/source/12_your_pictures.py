@@ -179,7 +179,7 @@ print(photos)
 # and keeps the result. If a single picture is transparent, all get a fourth channel; views then put it on random grounds,
 # and evaluation puts it on grey. Normally it also splits; we do this ourselves, in section 2.
 #
-# What did this take away? Look at odd files: the most stretched ones, and some others.
+# What did this take away? Look at odd files: the most stretched ones, and one of each kind: grey, transparent, turned.
 
 # %%
 def whole(file, side=96):
@@ -193,8 +193,8 @@ def through(file, pixels, side=96):
 
 
 stretched = sorted(kept, key=lambda file: -max(seen[file][:2]) / min(seen[file][:2]))[:2]
-odd = [file for file in kept if seen[file][2] != "RGB" or seen[file][3] != 1][:3]
-rows = list(dict.fromkeys([*stretched, *odd, *kept[:: max(len(kept) // 2, 1)]]))[:6]
+each_kind = {seen[file][2:]: file for file in kept}  # a file for each kind of colours and each orientation
+rows = list(dict.fromkeys([*stretched, *each_kind.values()]))[:6]
 parts = {"middle square": 96, "32 pixels": 32, "16 pixels": 16, "8 pixels": 8}
 columns = {title: torch.stack([through(file, pixels) for file in rows]) for title, pixels in parts.items()}
 figure = plots.repainted(torch.stack([whole(file) for file in rows]), columns)
@@ -809,7 +809,7 @@ print(f"{encoder.dim} dimensions;", ", ".join(f"{n} pictures: {share:.2f}" for n
 assert fades[300] > fades[1000] + 0.1 > fades[3700] + 0.1  # claim: with more pictures it fades
 
 # %% [markdown]
-# The views, the attack of the paper, give next to nothing here. That is no proof of innocence: this training was short, and the
+# The views, the attack of the paper, give little here. That is no proof of innocence: this training was short, and the
 # attack simple. And there are more traces. `quick` begins with patches cut from your pictures, which are in the file, if only
 # a few pixels wide. The card has the name of your folder. So faces, patients and letters do not become harmless because they
 # went through a network. Take an encoder without whitening (every method but `quick` has one), or many pictures; measure; and
@@ -838,7 +838,7 @@ TEMPORARY.cleanup()
 # * Without labels you can see a collapse, not a use. Forty labels tell good from broken, not good from better.
 # * An encoder can tell who was in its training. Measure before you give it away.
 #
-# **Further reading.** Groups in biology and medicine that leaked: "Leakage and the reproducibility crisis in ML-based
+# **Further reading.** Leaks in many fields: "Leakage and the reproducibility crisis in ML-based
 # science", arXiv 2207.07048. Near duplicates in famous test sets: "Do we train on test data?", arXiv 1902.00423. Membership of
 # contrastive encoders: EncoderMI, arXiv 2108.11023. RankMe: arXiv 2210.02885. Which views for which task: "What makes for good
 # views", arXiv 2005.10243. Large networks without labels: DINOv2, arXiv 2304.07193.
