@@ -501,4 +501,4 @@ show_table(["method", "loss at the end", "linear probe"], rows)
 # statistical precipice", arXiv 2108.13264. Which lucks are in a benchmark: "Accounting for variance in machine learning
 # benchmarks", arXiv 2103.03098. Many methods in one frame: solo-learn, arXiv 2108.01775. RankMe: arXiv 2210.02885.
 #
-# **Next: 13 · Scale up.** What changes when the budget is a GPU, or many.
+# **Next: 12 · Your pictures.** From a folder of your own to an encoder in a file.

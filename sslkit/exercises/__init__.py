@@ -25,6 +25,7 @@ NOTEBOOKS = {
     "09": "_09_what_views_teach",
     "10": "_10_generative_roots",
     "11": "_11_method_race",
+    "12": "_12_your_pictures",
     "13": "_13_scale_up",
     "14": "_14_beyond_pictures",
 }

@@ -204,3 +204,27 @@ def test_correlation_is_numpys_and_blind_to_light_and_contrast():
     np.testing.assert_allclose(found, expected, atol=1e-5)
     torch.testing.assert_close(find("14b").reference(0.1 + 0.5 * windows, template), found, atol=1e-5, rtol=1e-4)
     assert float(find("14b").reference(template[None], template)) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_split_by_group_has_what_sklearns_has_and_enough_pictures():
+    """scikit-learn takes a share of the groups; whole groups on one side is what both promise."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    for probe in find("12a").probes:
+        (groups, share), _ = probe.make()
+        for seed in range(20):
+            test = find("12a").reference(groups, torch.Generator().manual_seed(seed), share)
+            _, theirs = next(GroupShuffleSplit(1, test_size=share, random_state=seed).split(groups, groups=groups))
+            for chosen in (test, torch.isin(torch.arange(len(groups)), torch.from_numpy(theirs))):
+                assert not set(groups[chosen].tolist()) & set(groups[~chosen].tolist())
+            assert share * len(groups) <= test.sum() < share * len(groups) + groups[test].bincount().max()
+
+
+def test_near_duplicates_are_sklearns_cosines():
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    for probe in find("12b").probes:
+        (z, threshold), _ = probe.make()
+        close = np.triu(cosine_similarity(z.double().numpy()) >= threshold, 1)
+        assert np.array_equal(find("12b").reference(z, threshold).numpy(), np.argwhere(close))
+    assert [len(find("12b").reference(*probe.make()[0])) for probe in find("12b").probes][2] == 0
