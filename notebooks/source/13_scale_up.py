@@ -624,4 +624,5 @@ folder.cleanup()
 # (section 5.2). Two passes: GradCache, arXiv 2101.06983. Memory by recomputing: arXiv 1604.06174. Learning rate and batch:
 # arXiv 1706.02677 (SGD), arXiv 2205.10287 (Adam). Batch norms that betray: MoCo, arXiv 1911.05722 (section 3.3).
 #
-# **Next: your own machine.** `python -m sslkit doctor` says what it can do and how long each method takes on it.
+# **Next: 14 · Beyond pictures.** And for your own machine: `python -m sslkit doctor` says what it can do and how long each method
+# takes on it.
