@@ -25,7 +25,6 @@ from _rows import main, probes, small, table, train
 
 from sslkit import augment, evaluation, losses, maps, seeds
 from sslkit.evaluation import factors, fit_linear, retrieval, split_features
-from sslkit.fine_tune import PLAIN
 from sslkit.methods import Method
 
 # --- R1 to R3: what the losses keep ---
@@ -140,6 +139,7 @@ def penalised(omega, seed, data, budget):
     return {"group": "omega", "what": f"ω = {omega:g}", "omega": omega, **record, "values": values}
 
 
+PLAIN = augment.Policy(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0)  # the whole of a square picture
 NOISE = replace(PLAIN, noise=0.1)
 BLUR = replace(PLAIN, blur=1.0, blur_sigma=(1.0, 1.0))
 
