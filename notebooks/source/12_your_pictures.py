@@ -63,6 +63,7 @@ def shoot(wall, n, generator):
     return picture.resize((int(wide * (0.8 + zoom)), int(high * (0.8 + zoom))))
 
 
+# %%
 def take_a_walk(folder, seed=0):
     """300 signs, one to three photographs of each: 017_b.jpg is the second of sign 17. Returns the signs."""
     looks = {"size": (0.55, 0.8), "angle": (-20, 20), "x": (-0.2, 0.2), "y": (-0.2, 0.2), "texture": 0.08}
@@ -76,12 +77,18 @@ def take_a_walk(folder, seed=0):
     return signs
 
 
-def add_trouble(folder):
-    """Copies under other names, a sideways camera, a transparent picture, a panorama, a lens cap, damage, no picture."""
+# %%
+def add_copies(folder):
+    """The same photographs under other names: lighter, smaller, compressed."""
     for n in range(21, 81, 5):
         first = next(folder.glob(f"{n:03d}_a.*"))
         copy_of = ImageEnhance.Brightness(Image.open(first).convert("RGB")).enhance(1.1)  # sent by a messenger
         copy_of.resize([side * 2 // 3 for side in copy_of.size]).save(folder / f"copy of {n:03d}.jpg", quality=40)
+
+
+# %%
+def add_trouble(folder):
+    """A sideways camera, a transparent picture, a panorama, a lens cap, a damaged file, and one that is no picture."""
     sideways = Image.Exif()
     sideways[0x0112] = 6  # "turn me by a quarter": cameras write it instead of turning the pixels
     Image.open(folder / "005_a.jpg").rotate(90, expand=True).save(folder / "005_a.jpg", exif=sideways)
@@ -105,6 +112,7 @@ if MADE:
     os.environ["SSLKIT_CACHE"] = str(WORK / "cache")  # decoded pictures are usually kept in your cache folder
     FOLDER.mkdir()
     signs = take_a_walk(FOLDER)
+    add_copies(FOLDER)
     add_trouble(FOLDER)
 files = sorted(path for path in FOLDER.rglob("*") if path.is_file() and not path.name.startswith("."))
 print(f"{len(files):,} files, {sum(file.stat().st_size for file in files) / 2**20:.1f} MB, in {FOLDER.name}")
@@ -649,6 +657,7 @@ alone = torch.arange(len(kept))
 take_apart = find("12a").reference  # the package's answer to the exercise
 
 
+# %%
 def exam(h, y, groups, seed):
     test = take_apart(groups, torch.Generator().manual_seed(seed), 0.25)
     known = y >= 0

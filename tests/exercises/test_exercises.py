@@ -148,6 +148,20 @@ def test_random_answers_do_not_depend_on_luck(id):
         assert judge(exercise, salted), salt
 
 
+def test_a_split_is_judged_alike_whatever_is_drawn():
+    exercise, answer = find("12a"), ANSWERS["12a"]
+    careless = next(mistake for mistake in exercise.mistakes if "draw again" in mistake.name)
+    for salt in range(12):
+
+        def salted(groups, generator, share, salt=salt):
+            seed = int(torch.randint(2**31, (), generator=generator)) + salt
+            return answer(groups, torch.Generator().manual_seed(seed), share)
+
+        assert judge(exercise, salted), salt
+        torch.manual_seed(salt)
+        assert judge(exercise, careless.wrong).mistake == careless.name, salt
+
+
 # --- what a check says when it knows no name for it ---------------------------------------------------------
 
 
