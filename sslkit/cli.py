@@ -41,7 +41,7 @@ def quickstart(options: argparse.Namespace) -> None:
     sslkit.recipes.check_name(options.method)  # before the data, which may have to be decoded or downloaded
     sslkit.checkpoint.check_free(options.out)
     sslkit.train.check_minutes(options.minutes)
-    sslkit.run.check_seed(options.seed)
+    sslkit.seeds.check(options.seed)
     data = sslkit.datasets.load(os.path.expanduser(options.data))
     print(f"Data: {data}", flush=True)
     print(f"Learning without labels: {options.method}, {options.minutes:g} minutes, seed {options.seed}.", flush=True)

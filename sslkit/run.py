@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from functools import cached_property
-from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +57,7 @@ def pretrain(
         raise TypeError(
             f"method is a {type(method).__name__}; give a name such as 'simclr', or a Method that you built."
         )
-    check_seed(seed)
+    seeds.check(seed)
     method, settings = settled(method, data, seed, options)
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most
 
@@ -84,12 +83,6 @@ def pretrain(
         history = fit(method, data, config, folder=resume, watch=bar.and_then(watch), stop=stop)
     method.to("cpu", memory_format=torch.contiguous_format).eval()
     return Run(method.encoder, method=method, data=data, config=config, history=history, untrained=untrained)
-
-
-def check_seed(seed: int) -> None:
-    """Raise ValueError unless the seed is a whole number that PyTorch takes."""
-    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise ValueError(f"seed is {seed!r}; give a whole number from 0 on, below 2**63.")
 
 
 def _pictures(data: str | Path | Images) -> Images:

@@ -6,8 +6,15 @@ Nothing has to be stored to resume a run exactly: the permutation of epoch 7 and
 from __future__ import annotations
 
 import hashlib
+from numbers import Integral
 
 import torch
+
+
+def check(seed: int) -> None:
+    """Raise ValueError unless the seed is a whole number that PyTorch takes."""
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}; give a whole number from 0 on, below 2**63.")
 
 
 def generator(*key: object) -> torch.Generator:

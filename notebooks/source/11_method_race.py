@@ -176,7 +176,7 @@ question = "Whose linear probe stands first on shapes?"
 widgets.Predict(question, lambda: ranking(board["shapes"])[0], choices=[n for n in race.ENTRANTS if n != "supcon"])
 
 # %% [markdown]
-# In the table ± is the standard deviation of the seeds (0.00 means: below 0.005). It is no interval; section 4 makes one.
+# In the table ± is the standard deviation of the seeds, and with one seed there is none. It is no interval; section 4 makes one.
 
 # %%
 if records:

@@ -166,7 +166,7 @@ def standard(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and scale of each dimension. One that does not vary, but for rounding, says nothing: infinite scale, so that it
     becomes 0."""
     std, mean = torch.std_mean(x, 0, correction=0)
-    return mean, std.where(std > 1e-6 * torch.maximum(mean.abs(), std.max()), torch.inf)
+    return mean, std.where(std > torch.maximum(1e-6 * mean.abs(), 1e-12 * std.max()), torch.inf)
 
 
 def principal_axes(x: Tensor) -> tuple[Tensor, Tensor]:

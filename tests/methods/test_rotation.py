@@ -79,5 +79,5 @@ def test_equal_representations_cost_at_least_ln_4():
 def test_images_need_not_be_square():
     method = Rotation(nets.small_resnet(widths=(8,)))
     batch = collect(method, pictures(H=12, W=16))
-    assert [tuple(view.shape[2:]) for view in batch.views] == [(12, 16), (16, 12), (12, 16), (16, 12)]
+    assert {tuple(view.shape[2:]) for view in batch.views} == {(12, 12)}
     assert method(batch)["loss"].isfinite()
