@@ -139,9 +139,8 @@ def penalised(omega, seed, data, budget):
     return {"group": "omega", "what": f"ω = {omega:g}", "omega": omega, **record, "values": values}
 
 
-PLAIN = augment.Policy(
-    scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0
-)  # the whole of a square picture
+# The whole of a square picture, and the same spoiled.
+PLAIN = augment.Policy(scale=(1.0, 1.0), ratio=(1.0, 1.0), flip=0.0, jitter=0.0, gray=0.0)
 NOISE = replace(PLAIN, noise=0.1)
 BLUR = replace(PLAIN, blur=1.0, blur_sigma=(1.0, 1.0))
 

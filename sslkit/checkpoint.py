@@ -138,9 +138,10 @@ class Keeper:
     def __init__(self, folder: str | Path | None, method, data):
         self.folder = None if folder is None else check_writable(folder)
         self.method, self.source, self.state, self.saved = method, data, None, -math.inf
-        self.untrained = {name: x.detach().to("cpu", copy=True) for name, x in method.encoder.state_dict().items()}
         self.data = describe(data) if self.folder else None
         if self.folder:
+            weights = method.encoder.state_dict()
+            self.untrained = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
             _check_spec("method", method.spec)
             _check_spec("encoder", method.encoder.spec)
         if self.folder and exists(self.folder):
@@ -267,10 +268,10 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def pack(method, untrained: dict, data: dict, config, history, optimiser=None) -> dict:
+def pack(method, untrained: dict | None, data: dict, config, history, optimiser=None) -> dict:
     """Everything a run is, as tensors and plain values. Without the optimiser it can be read, not continued.
 
-    untrained: the weights that the encoder had before the first step.
+    untrained: the weights that the encoder had before the first step, if they are known.
     """
     return {
         "method": plain(method.spec),

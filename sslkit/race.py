@@ -227,8 +227,8 @@ def figures(records: Sequence[dict]) -> dict[str, object]:
         beside: dict[str, list] = {}
         columns = [(r["method"], *column) for r in records if r["data"] == name for column in r["columns"].items()]
         for method, column, values in columns:
-            entrant = f"{method} (saw labels)" if method == "supcon" else method
-            side, who = (scores, entrant) if column == "this encoder" else (beside, column)
+            shown = f"{method} (saw labels)" if method == "supcon" else method
+            side, who = (scores, shown) if column == "this encoder" else (beside, column)
             if probes := _values([values], "linear probe"):  # none without labels
                 side.setdefault(who, []).extend(probes)
         if scores:

@@ -147,7 +147,10 @@ def _load_checkpoint(path: Path) -> Run:
     method = recipes.build(state["method"], state["encoder"], seed=config.seed)
     untrained = copy.deepcopy(method.encoder)
     method.load_state_dict(state["weights"])
-    untrained.load_state_dict(state["untrained"]) if "untrained" in state else untrained.begin_like(method.encoder)
+    if first := state.get("untrained"):
+        untrained.load_state_dict(first)
+    else:
+        untrained.begin_like(method.encoder)
     known = {"history": History(**state["history"]), "about": state["data"]}
     return Run(method.encoder, method=method.eval(), config=config, untrained=untrained, **known)
 
@@ -200,13 +203,8 @@ class Run:
             raise ValueError(
                 "Run needs data=: the Images that the encoder was trained on. For a stream, see train.fit."
             )
-        self.encoder, self.method, self.config, self.history, self.untrained = (
-            encoder,
-            method,
-            config,
-            history,
-            untrained,
-        )
+        self.encoder, self.method, self.untrained = encoder, method, untrained
+        self.config, self.history = config, history
         self._data, self.about = data, about if data is None else checkpoint.describe(data)
 
     def __repr__(self) -> str:
@@ -300,7 +298,8 @@ class Run:
         """
         folder = checkpoint.check_free(path)
         if self.method is not None:
-            known = self.method, self.untrained.state_dict(), self.about, self.config, self.history
+            untrained = None if self.untrained is None else self.untrained.state_dict()
+            known = self.method, untrained, self.about, self.config, self.history
             checkpoint.write(folder / checkpoint.FILE, checkpoint.pack(*known))
         self.export(folder)
         return folder
@@ -310,9 +309,8 @@ class Run:
         import safetensors.torch
 
         folder = checkpoint.check_writable(path)
-        weights = {
-            name: value.contiguous().clone() for name, value in self.encoder.state_dict().items()
-        }  # tied ones apart
+        state = self.encoder.state_dict()
+        weights = {name: value.contiguous().clone() for name, value in state.items()}  # a copy each: some may be tied
         card = json.dumps(self.card(), indent=2).encode()
         packed = safetensors.torch.save(weights)
         checkpoint.write_file(folder / WEIGHTS, lambda file: file.write(packed))

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import count, islice, pairwise
@@ -284,12 +284,17 @@ def _send(x: Tensor, where: str) -> Tensor:
 
 
 def unchanged(data: Images | Stream, source: Iterable[tuple] = ()) -> Tensor:
-    """Training pictures without any change, the same in every process: the first ones, or the next of a stream."""
+    """Training pictures without any change, the same in every process: the first ones; of a stream its first batch, if it
+    is still there, and the next ones."""
     if isinstance(data, Images):
         return data.train.images[:UNCHANGED]
-    found = [] if data.first is None else [data.first[0]]
-    with suppress(ValueError):  # it may be readable only once, and be at its end
-        found += [images.cpu() for images, *_ in islice(source, -(-UNCHANGED // data.size))]
+    found = [] if data.first is None else [data.first[0].cpu()]
+    try:
+        for images, *_ in islice(source, -(-UNCHANGED // data.size)):
+            found.append(images.cpu())
+    except ValueError:  # it may be readable only once, and be at its end
+        if not found:
+            raise
     return distributed.agree(torch.cat(found))
 
 

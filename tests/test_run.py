@@ -585,3 +585,11 @@ def test_the_bar_of_a_run_that_goes_on_tells_the_time_that_is_left():
         assert bar.bar.initial == bar.bar.n == config.work(900)
         bar.and_then(None)({"step": 910})
         assert bar.bar.n == config.work(910)
+
+
+def test_a_run_that_does_not_know_its_first_weights_is_saved_too(run, tmp_path):
+    known = {"data": run.data, "config": run.config, "history": run.history}
+    sslkit.Run(run.encoder, method=run.method, **known).save(tmp_path)
+    again = sslkit.load(tmp_path)
+    assert torch.equal(again.embed(run.data.test), run.embed(run.data.test))
+    assert again.untrained is not None  # made again from the seed

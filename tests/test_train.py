@@ -347,6 +347,17 @@ def test_a_stream_that_can_be_read_once_is_enough_for_an_encoder_that_is_fitted_
     assert method.encoder.whitening.fitted
 
 
+def test_what_a_stream_gave_before_it_ended_is_not_lost(tiny_shapes):
+    """And where nothing is left at all, the sentence of the stream is."""
+    first, second = tiny_shapes.images[:64].split(32)
+    stream = Stream(x for x in (first, second))
+    assert torch.equal(train.unchanged(stream, ((x, None) for x in (second,))), torch.cat([first, second]))
+    assert torch.equal(train.unchanged(stream, stream), torch.cat([first, first, second]))
+    stream.first = None
+    with pytest.raises(ValueError, match="has ended and gives no full batch"):
+        train.unchanged(stream, stream)
+
+
 @pytest.mark.parametrize("when", [2, train.WARM + 3])
 def test_a_signal_while_minutes_are_counted_ends_all(monkeypatch, simclr, tiny_shapes, when):
     steps, collect = [], simclr.collect
