@@ -32,6 +32,7 @@ FORMATS = {  # name: (precision, channels_last)
 }
 CEILING = 0.4  # minutes, see fine_tune.supervised_ceiling
 SLOWER = 1.2  # what is slower by less is not worth a word
+CROWDED = 0.6  # of its threads: a quiet machine keeps 0.8 to 0.9 of two threads at work in a step, one with guests 0.3
 
 # ---- probes: each returns a number of this machine, in about a second
 
@@ -111,6 +112,13 @@ def _in_turn(jobs: Mapping, rounds: int) -> dict:
     return {name: median(row[name] for row in taken) for name in jobs}
 
 
+def _cores(work: Callable[[], float]) -> tuple[float, float]:
+    """What it finds, and how many cores of the CPU it had meanwhile, on average."""
+    start, worked = time.perf_counter(), time.process_time()
+    found = work()
+    return found, (time.process_time() - worked) / (time.perf_counter() - start)
+
+
 def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -146,14 +154,16 @@ def quickstart(
 ) -> dict[str, float]:
     """What a quickstart will take: {"steps", and in seconds "training", "ceiling", "evaluation", "report"}.
 
-    step: seconds of one, if that is known; otherwise a copy of the method makes a few. settings: of `TrainConfig`.
-    What cannot be predicted is left out.
+    step: seconds of one, if that is known; otherwise a copy of the method makes a few, and it is told how many "cores" it
+    had meanwhile. settings: of `TrainConfig`. What cannot be predicted is left out.
     """
-    config = train.TrainConfig(steps=1, **settings)
+    config, cores = train.resolve(train.TrainConfig(steps=1, **settings)), None
     if step is None:
-        step = train.step_seconds(copy.deepcopy(method), data, train.resolve(config), warm=1, steps=3)
+        step, cores = _cores(lambda: train.step_seconds(copy.deepcopy(method), data, config, warm=1, steps=3))
     encode = encode_seconds(method.encoder, data)
     found = after_training(encode, data)
+    if cores is not None and config.device == "cpu":  # who uses a GPU only waits for it
+        found["cores"] = cores
     pictures = 2 * min(config.probe, len(data.val)) + min(2 * config.probe, len(data.train))
     looks = (config.marks + 1) * pictures * encode / (len(data) + len(data.test))
     steps = max(train.FEWEST, int((60 * minutes - looks) / step))
@@ -208,7 +218,7 @@ def duration(seconds: float) -> str:
 
 
 def sentence(found: Mapping[str, float]) -> str:
-    """A prediction of `quickstart` in one line, to be printed before the run."""
+    """A prediction of `quickstart`, to be printed before the run: a line, and one more on a crowded machine."""
     words = {
         "ceiling": "{} for the same network with all labels",
         "evaluation": "{} of evaluation",
@@ -216,23 +226,33 @@ def sentence(found: Mapping[str, float]) -> str:
     }
     parts = [f"{duration(found['training'])} of training ({found['steps']:,} steps)"]
     parts += [text.format(duration(found[part])) for part, text in words.items() if part in found]
-    return f"About {', '.join(parts)}, if the machine stays as busy as it is now."
+    line = f"About {', '.join(parts)}, if the machine stays as busy as it is now."
+    return "\n".join([line, *crowded(found.get("cores"), torch.get_num_threads())])
+
+
+def crowded(cores: float | None, threads: int) -> list[str]:
+    """What to do if so many threads had so few cores on average, in one sentence; none if all is well or not known.
+
+    With two threads for a step and two other programs, one thread is twice as fast as two (RESULTS.md, "A busy machine").
+    """
+    if cores is None or cores >= CROWDED * threads:
+        return []
+    fewer = ", or set OMP_NUM_THREADS=1, since threads that wait for each other cost more than they bring" * (
+        threads > 1
+    )
+    many = f"{threads} thread{'s' * (threads > 1)}"
+    return [f"Other programs use this computer: {many} had {cores:.1f} cores. Close them{fewer}."]
 
 
 def advice(found: Mapping) -> list[str]:
     """What to pass or to set where a rule of the package is not the best choice on this machine."""
-    said, formats, threads = [], found["formats"], found["thread_seconds"]
+    said, formats = crowded(found["cores_had"], found["threads"]), found["formats"]
     rule, best = found["rule"], min(formats, key=formats.get)
     if formats[rule] > SLOWER * formats[best]:
         precision, channels_last = FORMATS[best]
         said.append(
             f"Here {best} is {formats[rule] / formats[best]:.1f} times as fast as {rule}, which the rule chooses: pass "
             f'precision="{precision}", channels_last={channels_last}.'
-        )
-    if (many := max(threads)) > 1 and threads[many] > threads[1]:
-        said.append(
-            f"One thread is faster than {many} here: other programs use the cores, or there are fewer than it seems. "
-            "Set OMP_NUM_THREADS=1."
         )
     if found["threads"] == 1 and found["cores"] > 1:
         said.append(f"PyTorch uses 1 of {found['cores']} cores. If they are free, unset OMP_NUM_THREADS.")
@@ -243,7 +263,7 @@ def examine() -> dict:
     """Measure this machine. Plain values, so that they can be kept."""
     start = time.perf_counter()
     chosen = train.resolve(train.TrainConfig(steps=1))
-    where, rate = chosen.device, speed()
+    where, (rate, had) = chosen.device, _cores(speed)
     data = datasets.load("shapes")
     found = {
         "versions": {
@@ -253,6 +273,7 @@ def examine() -> dict:
         },
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "cores_had": had if where == "cpu" else None,
         "device": where,
         "bfloat16": "in hardware" if device.fast_bfloat16(where) else "emulated",
         "rule": next(name for name, (p, c) in FORMATS.items() if (p, c) == (chosen.precision, chosen.channels_last)),
