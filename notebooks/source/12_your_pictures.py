@@ -261,8 +261,8 @@ def split_by_group(groups, generator, share):
 check("12a", split_by_group)
 
 # %% [markdown]
-# The package does this for `datasets.arrays(..., groups=...)`. We give it no labels: they stay in the drawer until
-# section 7.
+# The package does this for `datasets.arrays(..., groups=...)`, and for `datasets.folder(..., groups=burst)`, which asks
+# your function for each file. We give it no labels: they stay in the drawer until section 7.
 
 # %%
 data = datasets.arrays(photos.images, groups=groups, val=0.125, test=0.25, seed=0)

@@ -16,6 +16,8 @@ from sslkit.datasets._mapped import open_mapped
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
+ROWS = ("labels", "split", "groups")  # what there is of each picture
+
 
 def cache_folder() -> Path:
     """Where sslkit keeps what it has decoded or downloaded: $SSLKIT_CACHE, or sslkit in the user's cache folder."""
@@ -40,7 +42,8 @@ def cached(
     """The `Images` stored under this key, and all that `describe` said of them; made first if not there yet.
 
     pictures  gives (4, S, S) uint8 RGBA one by one, or None for one to leave out
-    describe  gets the numbers of the pictures that were kept, and returns arrays: `split`, `names`, perhaps `labels`
+    describe  gets the numbers of the pictures that were kept, and returns arrays: `split`, `names`, perhaps `labels`,
+              perhaps `groups` and `group_names`
 
     The pictures are stored in the order of their split, so that a split is a view of the file, with one channel if all
     are grey and with four if any is transparent. Everything is written to a new folder that gets its name when it is
@@ -66,9 +69,9 @@ def cached(
     with np.load(folder / "about.npz") as file:
         about = dict(file)
     images = open_mapped(folder / "images.npy")
-    labels = torch.from_numpy(about["labels"]) if "labels" in about else None
-    names = tuple(about["names"].tolist())
-    return Images(images, labels, torch.from_numpy(about["split"]), names=names, name=not_ours(name)), about
+    rows = {row: torch.from_numpy(about[row]) for row in ROWS if row in about}
+    names = {key: tuple(about[key].tolist()) for key in ("names", "group_names") if key in about}
+    return Images(images, **{"labels": None} | rows | names, name=not_ours(name)), about
 
 
 def _write(folder: Path, pictures: Iterable[np.ndarray | None], describe: Callable[[list[int]], dict]) -> None:
@@ -89,6 +92,6 @@ def _write(folder: Path, pictures: Iterable[np.ndarray | None], describe: Callab
         np.lib.format.write_array_header_1_0(file, header)
         for part in np.array_split(order, len(order) // 1024 + 1):
             file.write(pixels[part, :channels].tobytes())
-    about |= {key: about[key][order] for key in ("split", "labels") if key in about}
+    about |= {key: about[key][order] for key in ROWS if key in about}
     np.savez(folder / "about.npz", **about)
     (folder / "scratch").unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from pathlib import Path
@@ -16,7 +17,15 @@ from sslkit.datasets._cache import cached, square
 from sslkit.datasets._images import Images, draw_split
 
 
-def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.125, test: float = 0.125) -> Images:
+def folder(
+    path: str | Path,
+    *,
+    size: int = 32,
+    groups: Callable[[Path], object] | None = None,
+    seed: int = 0,
+    val: float = 0.125,
+    test: float = 0.125,
+) -> Images:
     """Read all pictures below a folder: upright, the middle square, resized to size x size.
 
     If every picture lies in a sub-folder, the sub-folders of the first level are the classes; otherwise there are no
@@ -24,9 +33,14 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
     transparent. Hidden files are passed over. Files that are no readable picture are left out, and one warning counts
     and lists them.
 
+    groups: what a picture belongs to, such as a patient, a burst of shots or a day, from its path below the folder; pictures
+    of one group share a split: `groups=lambda file: file.stem.split("_")[0]`. With `groups=str` every picture is one of its
+    own, and `data.group_names[data.groups[i]]` is the file of picture i.
+
     The decoded pictures are kept in the user's cache folder (or $SSLKIT_CACHE) and memory-mapped. They are decoded
     again when a file's name, length or time of change differs.
-    Raises FileNotFoundError or NotADirectoryError for a wrong path and ValueError for a folder without pictures.
+    Raises FileNotFoundError or NotADirectoryError for a wrong path, ValueError for a folder without pictures, and TypeError
+    for groups that are no function.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -35,10 +49,15 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
         raise NotADirectoryError(f"{path} is a file; give the folder that holds the pictures.")
     if not isinstance(size, Integral) or size < 4:
         raise ValueError(f"size is the side of the pictures in pixels, a whole number of at least 4, but {size=}.")
+    if groups is not None and not callable(groups):
+        raise TypeError(
+            f"groups is a {type(groups).__name__}; give a function of a picture's path, or use datasets.arrays."
+        )
     files = [file for file in sorted(path.rglob("*")) if file.is_file()]
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     if not files:
         raise ValueError(f"The folder {path} is empty; put pictures into it, or sub-folders with pictures as classes.")
+    members = None if groups is None else [str(groups(file.relative_to(path))) for file in files]
 
     def decode(file):
         from PIL import Image
@@ -63,10 +82,13 @@ def folder(path: str | Path, *, size: int = 32, seed: int = 0, val: float = 0.12
         about["outside"] = np.array(outside if len(outside) < len(places) else [], dtype=str)
         if not outside:
             about["names"], about["labels"] = np.unique([place[0] for place in places], return_inverse=True)
-        labels = torch.from_numpy(about["labels"]) if "labels" in about else None
-        return about | {"split": draw_split(labels, None, len(kept), seed=seed, val=val, test=test).numpy()}
+        if members:
+            about["group_names"], about["groups"] = np.unique([members[n] for n in kept], return_inverse=True)
+        known = [torch.from_numpy(about[name]) if name in about else None for name in ("labels", "groups")]
+        return about | {"split": draw_split(*known, len(kept), seed=seed, val=val, test=test).numpy()}
 
-    key = f"folder-{_key(path, files, size, seed, val, test)}"
+    options = (size, seed, val, test) if members is None else (size, seed, val, test, members)
+    key = f"folder-{_key(path, files, *options)}"
     images, about = cached(path.resolve().name, key, pictures, describe)
     problems = {
         "skipped": "are no readable pictures: {}.",

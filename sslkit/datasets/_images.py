@@ -57,6 +57,12 @@ class Images:
         for name, value in (self._rows() | self.factors).items():
             if len(value) != len(x):
                 raise ValueError(f"{name} has {len(value):,} entries, but there are {len(x):,} images.")
+        for name, value in self.factors.items():
+            if (value.dtype, value.ndim) not in ((torch.int64, 1), (torch.float32, 2)):
+                raise ValueError(
+                    f"factor {name!r} is {value.dtype} of shape {tuple(value.shape)}; a class is int64 (N,), a number is "
+                    "float32 (N, d)."
+                )
         if self.labels is not None and self.names and len(x):
             low, high = int(self.labels.min()), int(self.labels.max())
             if low < 0 or high >= len(self.names):

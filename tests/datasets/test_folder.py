@@ -69,6 +69,29 @@ def test_without_sub_folders_there_are_no_labels(pets):
         assert folder(pets / "cat", size=4).labels is None
 
 
+def test_groups_share_a_split_and_are_named(pets):
+    save(pets / "cat" / "burst_b_0.txt.png", flat("red"))
+    (pets / "cat" / "burst_b_1.png").write_text("not a picture")
+    thirds = lambda file: f"{file.parts[0]} {int(file.stem.split()[1]) // 3}" if " " in file.stem else file.stem
+    for _ in range(2):  # decoded, then from the cache
+        with pytest.warns(UserWarning, match="1 of 22 files"):
+            data = folder(pets, size=4, groups=thirds, val=0.2, test=0.2)
+        assert set(data.group_names) == {f"cat {i}" for i in range(4)} | set("01234567") | {"burst_b_0.txt"}
+        assert all(len(data.split[data.groups == group].unique()) == 1 for group in data.groups.unique())
+        for i in range(4):
+            burst = data.groups == data.group_names.index(f"cat {i}")
+            assert sorted(data.images[burst][:, 1, 0, 0].tolist()) == [3 * i, 3 * i + 1, 3 * i + 2]
+    with pytest.warns(UserWarning, match="1 of 22 files"):
+        files = folder(pets, size=4, groups=str)
+    number = files.group_names.index(os.path.join("cat", "kätzchen 7 猫.png"))
+    assert files.images[files.groups == number][0, 1, 0, 0] == 7
+
+
+def test_groups_that_are_no_function_are_refused(pets):
+    with pytest.raises(TypeError, match=r"^groups is a list; give a function of a picture's path, or use .*arrays\.$"):
+        folder(pets, groups=[0, 1])
+
+
 def test_broken_files_are_left_out_counted_and_listed(pets):
     (pets / "cat" / "notes.txt").write_text("not a picture")
     (pets / "cat" / "text.png").write_text("not a picture either")

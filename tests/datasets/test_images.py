@@ -75,6 +75,12 @@ def test_it_says_what_it_is():
         ({"split": torch.zeros(3).byte()}, "split has 3 entries"),
         ({"groups": torch.zeros(21).long()}, "groups has 21 entries"),
         ({"factors": {"hue": torch.zeros(2, 2)}}, "hue has 2 entries"),
+        (
+            {"factors": {"hue": torch.zeros(20)}},
+            r"factor 'hue' is torch.float32 of shape \(20,\); a class is int64 \(N,\)",
+        ),
+        ({"factors": {"kind": torch.zeros(20).int()}}, r"factor 'kind' is torch.int32"),
+        ({"factors": {"kind": torch.zeros(20, 1).long()}}, r"factor 'kind' is torch.int64 of shape \(20, 1\)"),
         ({"masks": torch.zeros(2, 1, 4, 5).byte()}, "masks has 2 entries"),
         ({"labels": torch.full((20,), 2)}, "labels go from 2 to 2, but there are 2 class names"),
         ({"labels": torch.full((20,), -1)}, "labels go from -1"),
