@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [
@@ -17,6 +18,9 @@ def test_python_example_runs(tmp_path, monkeypatch, tiny_shapes):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert len(blocks) >= 1
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "my" / "pictures").mkdir(parents=True)
+    for name in ("a_1", "a_2", "b_1"):
+        Image.new("RGB", (40, 30), "red").save(tmp_path / "my" / "pictures" / f"{name}.png")
     monkeypatch.setattr(sslkit.datasets, "load", lambda name: tiny_shapes)
     for block in blocks:
         short = block.replace("minutes=3", "steps=4, batch_size=32, marks=2, probe=20")
