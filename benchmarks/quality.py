@@ -124,7 +124,7 @@ def patches(data: Images) -> nets.Encoder:
     """What "quick" tells beside its network, and nothing else."""
     channels = min(3, data.shape[0])
     layer = nets.PatchDictionary(channels, 64)
-    encoder = nets.Encoder(layer, dim=layer.dim, in_channels=channels, whiten=True)
+    encoder = nets.Encoder(layer, dim=layer.dim, in_channels=channels, whiten=True, mirror=True)
     x = augment.to_float(data.train.images[:UNCHANGED])
     layer.fit(encoder.set_statistics(x).normalise(x))
     return encoder.eval().finish(x)

@@ -31,10 +31,23 @@ class Block(nn.Module):
 
 class Encoder(nn.Module):
     """Pixels in [0, 1], (N, C, H, W), to representations (N, D): the mean activations of the last block, or, with
-    all_stages, of each, in every field of a grid; then those of a dictionary of patches, and whitened, if it was made so."""
+    all_stages, of each, in every field of a grid; then those of a dictionary of patches, together with the same of the
+    mirror image, and whitened, if it was made so."""
 
-    def __init__(self, in_channels, widths, all_stages=False, grid=1, patches=False, dictionary=0, whiten=False, **_):
+    def __init__(
+        self,
+        in_channels,
+        widths,
+        all_stages=False,
+        grid=1,
+        patches=False,
+        dictionary=0,
+        whiten=False,
+        mirror=False,
+        **_,
+    ):
         super().__init__()
+        self.mirror = mirror
         stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
         stages = [Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(zip([widths[0], *widths], widths))]
         self.body, self.all_stages, self.grid = nn.Sequential(*stem, *stages), all_stages, grid
@@ -49,13 +62,17 @@ class Encoder(nn.Module):
 
     def forward(self, x):
         x = (x - self.mean) / self.std
+        told = (self.tell(x) + self.tell(x.flip(3))) / 2 if self.mirror else self.tell(x)
+        return self.whitening(told)
+
+    def tell(self, x):
         beside, told = [] if self.beside is None else [self.beside(x)], []
         for part in self.body:
             x = part(x)
             if isinstance(part, Block):
                 told.append(nn.functional.adaptive_avg_pool2d(x, self.grid).flatten(1))
         told = told if self.all_stages else told[-1:]
-        return self.whitening(torch.cat(told + beside, 1))
+        return torch.cat(told + beside, 1)
 
 
 class PatchDictionary(nn.Module):

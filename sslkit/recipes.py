@@ -95,12 +95,15 @@ def quick(data: Images, *, seed: int = 0, **options) -> tuple[Method, dict]:
 
     A low temperature; views of half the side for two thirds of the steps, and of all of it for the last sixth, so that
     more of them are seen; an encoder that begins with filters made from patches of the pictures, and tells all its stages,
-    in quadrants. When training is done, how much the quadrants look like 64 typical patches is told beside it, and all
-    features are whitened, so that neighbours count every direction.
+    in quadrants. When training is done, how much the quadrants look like 64 typical patches is told beside it, a picture is
+    told together with its mirror image (if the views were mirrored, too), and all features are whitened, so that neighbours
+    count every direction.
     options: `encoder`, and those of `methods.DCL`.
     Returns the method, and settings of `TrainConfig`.
     """
-    ends = {"patches": True, "all_stages": True, "grid": 2, "dictionary": 64, "whiten": True}
+    policies = options.get("policies", (views_for(data),))
+    mirror = all(getattr(policy, "flip", 0) > 0 for policy in policies)  # the method refuses what is no Policy
+    ends = {"patches": True, "all_stages": True, "grid": 2, "dictionary": 64, "whiten": True, "mirror": mirror}
     settings = {"encoder": encoder(data, seed=seed, **ends), "temperature": 0.1, **options}
     return method(LEARNS_BY["quick"], data, seed=seed, **settings), {"resolutions": (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)}
 

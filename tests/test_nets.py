@@ -108,7 +108,29 @@ def test_whitening_of_features_that_have_collapsed_is_finite():
     assert layer(torch.randn(3, 4)).isfinite().all()
 
 
-FITTED = {"whiten": {"whiten": True}, "dictionary": {"dictionary": 5}, "both": {"dictionary": 5, "whiten": True}}
+def test_a_mirrored_encoder_tells_the_mean_of_both_sides():
+    torch.manual_seed(0)
+    ends = {"widths": (4, 6, 8), "grid": 2, "all_stages": True, "dictionary": 5}
+    encoder, plain, x = nets.small_resnet(mirror=True, **ends), nets.small_resnet(**ends), torch.rand(64, 3, 16, 16)
+    plain.load_state_dict(encoder.state_dict())
+    assert torch.equal(encoder.train()(x), plain.train()(x))  # not while it learns
+    for each in (encoder, plain):
+        each.eval().finish(x)
+    torch.testing.assert_close(encoder(x), (plain(x) + plain(x.flip(3))) / 2)
+    torch.testing.assert_close(encoder(x), encoder(x.flip(3)))
+    assert not torch.allclose(plain(x), plain(x.flip(3)))
+    whitened = nets.small_resnet(mirror=True, whiten=True, **ends).eval().finish(x)
+    h = whitened(x)
+    assert h.mean(0).abs().max() < 1e-4  # what is whitened is the mean of both
+    assert nets.build(whitened.spec).mirror
+
+
+FITTED = {
+    "whiten": {"whiten": True},
+    "dictionary": {"dictionary": 5},
+    "both": {"dictionary": 5, "whiten": True},
+    "all": {"dictionary": 5, "whiten": True, "mirror": True},
+}
 
 
 @pytest.mark.parametrize("ends", FITTED.values(), ids=FITTED)

@@ -393,6 +393,11 @@ def test_a_recipe_brings_its_encoder_and_its_training(tiny_shapes):
     assert run.encoder.dim == 4 * (32 + 64 + 128 + 64)  # three stages and the dictionary, in quadrants
     assert run.config.resolutions == (0.5, 0.5, 0.5, 0.5, 0.75, 1.0)
     assert run.method.spec["temperature"] == 0.1
+    assert run.encoder.mirror
+    fixed = sslkit.augment.Policy(flip=0.0)
+    assert not sslkit.recipes.quick(tiny_shapes, policies=(fixed, fixed))[0].encoder.mirror  # right and left may matter
+    with pytest.raises(TypeError, match=r"policies is \(1, 2\); give one Policy for each view"):
+        sslkit.recipes.quick(tiny_shapes, policies=(1, 2))
     with pytest.raises(ValueError, match="Unknown method 'quick'"):  # more than a method
         sslkit.recipes.method("quick", tiny_shapes)
     whole = sslkit.pretrain("quick", tiny_shapes, resolutions=(1.0,), temperature=0.4, **QUICK)

@@ -23,6 +23,8 @@ class Encoder(nn.Module):
     patches: begin with filters that are made from the pictures, see `dictionary`, if body[0] is a convolution.
     beside: a layer (B, C, H, W) -> (B, beside.dim) whose features follow those of the body. whiten: end in a `Whitening`.
     Both are fitted by `finish`, when the network is trained, and do nothing until then.
+    mirror: in eval mode a picture is told as the mean of what is told of it and of its mirror image. It takes twice as long,
+    and right and left are alike from then on.
     """
 
     def __init__(
@@ -35,9 +37,10 @@ class Encoder(nn.Module):
         patches: bool = False,
         beside: PatchDictionary | None = None,
         whiten: bool = False,
+        mirror: bool = False,
     ):
         super().__init__()
-        self.body, self.in_channels, self.spec = body, in_channels, spec
+        self.body, self.in_channels, self.spec, self.mirror = body, in_channels, spec, mirror
         self.dim = dim + (0 if beside is None else beside.dim)
         self.beside, self.whitening = beside, Whitening(self.dim) if whiten else None
         self.register_buffer("first_filters", body[0].weight.detach().clone() if patches else None)
@@ -46,10 +49,14 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.normalise(x)
-        h = self.body(x)
-        if self.beside is not None:
-            h = torch.cat([h, self.beside(x)], 1)  # (B, dim)
+        h = self._tell(x)
+        if self.mirror and not self.training:
+            h = (h + self._tell(x.flip(3))) / 2
         return h if self.whitening is None else self.whitening(h)
+
+    def _tell(self, x: Tensor) -> Tensor:
+        h = self.body(x)
+        return h if self.beside is None else torch.cat([h, self.beside(x)], 1)  # (B, dim)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Pixels as the body sees them, about zero with deviation one. (B, C, H, W) -> (B, C, H, W)."""
@@ -173,6 +180,7 @@ def small_resnet(
     patches: bool = False,
     dictionary: int = 0,
     whiten: bool = False,
+    mirror: bool = False,
 ) -> Encoder:
     """A residual network for two CPU cores and pictures of about 32x32.
 
@@ -180,18 +188,18 @@ def small_resnet(
     at full resolution; every later stage halves it again and widens.
     all_stages, grid: what is told, see `Stages`. By default the last stage's means over the picture, and `dim` is the last
     width. patches: the stem begins with filters made from patches of the pictures, instead of random ones.
-    dictionary: how many patches of a `PatchDictionary` are told beside it. whiten: end in a `Whitening`.
+    dictionary: how many patches of a `PatchDictionary` are told beside it. whiten, mirror: see `Encoder`.
     """
     stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), make_norm(norm, widths[0]), nn.ReLU()]
     pairs = zip((widths[0], *widths), widths)
     stages = [Block(a, b, stride=1 if i == 0 else 2, norm=norm) for i, (a, b) in enumerate(pairs)]
     dim = grid**2 * (sum(widths) if all_stages else widths[-1])
     spec = {"name": "small_resnet", "in_channels": in_channels, "widths": list(widths), "norm": norm}
-    spec |= {"all_stages": all_stages, "grid": grid, "patches": patches, "dictionary": dictionary, "whiten": whiten}
+    ends = {"patches": patches, "whiten": whiten, "mirror": mirror}
+    spec |= {"all_stages": all_stages, "grid": grid, "dictionary": dictionary, **ends}
     body = Stages(*stem, *stages, tell_all=all_stages, grid=grid)
-    ends = {"patches": patches, "whiten": whiten}
-    ends["beside"] = PatchDictionary(in_channels, dictionary, grid=grid) if dictionary else None
-    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec, **ends)
+    beside = PatchDictionary(in_channels, dictionary, grid=grid) if dictionary else None
+    return Encoder(body, dim=dim, in_channels=in_channels, spec=spec, beside=beside, **ends)
 
 
 def resnet18(in_channels: int = 3, *, norm: str = "batch") -> Encoder:
