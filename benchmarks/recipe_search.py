@@ -48,6 +48,7 @@ class Recipe:
     patches: bool = False  # first filters from patches of the pictures
     dictionary: int = 0  # so many patches are told beside
     ridge: float | None = None  # of whitened features
+    mirror: bool = False  # told together with the mirror image
     sizes: tuple[tuple[float, float], ...] = ((0.0, 1.0),)
     least: float | None = None  # share of the area that a crop has at least, if not the recipe's
     colours: float = 1.0  # factor on the strength of colour changes
@@ -79,6 +80,7 @@ CHANGES = {
     "+ quadrants, whitened, first filters from patches": FRAME,
     "with that: DCL, temperature 0.1": DCL,
     "with that: DCL, and 64 patches beside": replace(DCL, dictionary=64),
+    "with that: DCL, 64 patches, and the mirror image": replace(DCL, dictionary=64, mirror=True),
     "with that: DCL, and 256 patches beside": replace(DCL, dictionary=256),
     "with that: VICReg": replace(FRAME, loss="vicreg"),
     "with that: temperature 0.1": replace(FRAME, temperature=0.1),
@@ -99,7 +101,7 @@ LOSSES = {
 def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float) -> tuple[nets.Encoder, int]:
     """The encoder, or its average if the recipe asks for it, and the number of steps."""
     torch.manual_seed(0)
-    ends = {name: getattr(recipe, name) for name in ("widths", "all_stages", "grid", "patches", "dictionary")}
+    ends = {name: getattr(recipe, name) for name in ("widths", "all_stages", "grid", "patches", "dictionary", "mirror")}
     encoder = nets.small_resnet(min(3, images.shape[1]), whiten=recipe.ridge is not None, **ends)
     encoder.set_statistics(augment.to_float(images[:UNCHANGED]))
     network = nn.Sequential(encoder, nets.projection_head(encoder.dim, 512, 128)).to(memory_format=torch.channels_last)
@@ -215,11 +217,11 @@ def rows() -> dict:
         "temperature 0.5, nothing else", "temperature 0.2", "growing views", "growing views, all stages",
         "+ quadrants", "+ quadrants, whitened, ridge 0.1", "+ quadrants, whitened",
         "+ quadrants, whitened, first filters from patches", "with that: DCL, temperature 0.1",
-        "with that: DCL, and 64 patches beside",
+        "with that: DCL, and 64 patches beside", "with that: DCL, 64 patches, and the mirror image",
     )  # fmt: skip
     wanted = [("natural", what, 1) for what in CHANGES]
     wanted += [(data, what, 1) for data in ("shapes", "emoji") for what in chosen]
-    wanted += [("natural", what, 3) for what in (*chosen[3::4], *chosen[-2:])]
+    wanted += [("natural", what, 3) for what in (*chosen[3::4], *chosen[-3:])]
     name = lambda data, what, minutes: f"{data}-{minutes}-{what}".replace("/", ":")
     return {name(*row): partial(measure, *row) for row in wanted}
 
