@@ -26,6 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sslkit.device import send
+
 TRIES = 10  # random crops tried before the central one is taken; torchvision's number
 MID_GREY = 0.5
 
@@ -103,9 +105,7 @@ class Params:
 
     def to(self, device: torch.device) -> Params:
         """The same numbers on another device."""
-        return replace(
-            self, **{name: x.to(device, non_blocking=True) for name, x in vars(self).items() if isinstance(x, Tensor)}
-        )
+        return replace(self, **{name: send(x, device) for name, x in vars(self).items() if isinstance(x, Tensor)})
 
 
 def draw(policy: Policy, n: int, image_shape: Sequence[int], generator: torch.Generator | None) -> Params:
@@ -323,7 +323,7 @@ def _between(u, low, high):
 
 def _constant(numbers, like):
     """Numbers as a tensor where another one is, without waiting for what the device has still to do."""
-    return torch.tensor(numbers, dtype=like.dtype).to(like.device, non_blocking=True)
+    return send(torch.tensor(numbers, dtype=like.dtype), like.device)
 
 
 def _pixels(side, device):

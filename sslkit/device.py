@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -36,7 +38,19 @@ class Compute:
 def best_device() -> str:
     """The accelerator that PyTorch sees ("cuda", "mps", "xpu", ...), or "cpu"."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator.type if accelerator else "cpu"
+    return accelerator.type if accelerator and _works(accelerator.type) else "cpu"
+
+
+@cache
+def _works(kind: str) -> bool:
+    """Whether it computes: a build of PyTorch may see a GPU that is too old for it."""
+    try:
+        return bool(torch.ones(1, device=kind).add(1).item() == 2)
+    except RuntimeError as error:
+        warnings.warn(
+            f"The device {kind!r} is there, but this PyTorch cannot use it ({error}): the CPU is.", stacklevel=3
+        )
+        return False
 
 
 def check(device: str) -> None:
@@ -73,6 +87,14 @@ def fast_bfloat16(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.backends.cpu.get_cpu_capability() if device == "cpu" else ""
     return capabilities.startswith("AVX512") and getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+
+
+def send(x, where):
+    """A tensor on another device; on a CUDA one without waiting for what that has still to do.
+
+    Elsewhere one waits: before PyTorch 2.13, MPS read sources that were already gone (pytorch#139550).
+    """
+    return x.to(where, non_blocking=torch.device(where).type == "cuda")
 
 
 def synchronise(device: str) -> None:

@@ -330,7 +330,8 @@ class Run:
             raise IsADirectoryError(f"{path} is a folder; give the name of a file in it, such as encoder.onnx.")
         checkpoint.check_writable(Path(path).parent)
         program = torch.onnx.export(
-            self.encoder.eval(), (torch.rand(2, *self.card()["input"]["shape"]),), dynamo=True, verbose=False,
+            self.encoder.eval(), (torch.rand(2, *self.card()["input"]["shape"], device=self.encoder.mean.device),),
+            dynamo=True, verbose=False,
             input_names=["images"], output_names=["features"], dynamic_shapes=({0: torch.export.Dim("N")},),
         )  # fmt: skip
         checkpoint.write_file(path, lambda file: file.write(program.model_proto.SerializeToString()))

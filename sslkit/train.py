@@ -22,6 +22,7 @@ from torch import Tensor
 from sslkit import augment, device, distributed, evaluation, seeds
 from sslkit.checkpoint import Keeper, slower
 from sslkit.datasets import Images, Stream
+from sslkit.device import send
 from sslkit.methods import Method
 from sslkit.schedules import warmup_cosine
 
@@ -191,9 +192,12 @@ def fit(
 
 def resolve(config: TrainConfig) -> TrainConfig:
     """The same configuration with device, precision and memory layout decided, see `device.choose`."""
-    if config.device != "auto":
-        device.check(config.device)
-    found = device.choose(device=config.device, precision=config.precision, channels_last=config.channels_last)
+    where = config.device
+    if where != "auto":
+        device.check(where)
+    elif distributed.world()[1] > 1 and not torch.cuda.is_available():
+        where = "cpu"  # gloo knows no other accelerator
+    found = device.choose(device=where, precision=config.precision, channels_last=config.channels_last)
     return distributed.agree(replace(config, **vars(found)))
 
 
@@ -268,19 +272,14 @@ def batches(data: Images | Stream, start: int, config: TrainConfig, where: str) 
         rank, _ = distributed.world()
         for step, (images, labels) in enumerate(data, start):
             index = torch.arange(len(images)) + step * config.batch_size + rank * len(images)
-            yield _send(images, where), _send(index, where), None if labels is None else _send(labels, where)
+            yield send(images, where), send(index, where), None if labels is None else send(labels, where)
     train = data.train
     home = where if train.images.nbytes <= RESIDENT else "cpu"
     images, labels = train.images.to(home), None if train.labels is None else train.labels.to(home)
     for step in count(start):
-        index = _send(batch_index(len(images), step, config), home)
-        chosen = None if labels is None else _send(labels[index], where)
-        yield _send(images[index], where), _send(index, where), chosen
-
-
-def _send(x: Tensor, where: str) -> Tensor:
-    """To the device, without waiting for what it has still to do."""
-    return x.to(where, non_blocking=True)
+        index = send(batch_index(len(images), step, config), home)
+        chosen = None if labels is None else send(labels[index], where)
+        yield send(images[index], where), send(index, where), chosen
 
 
 def unchanged(data: Images | Stream, source: Iterable[tuple] = ()) -> Tensor:

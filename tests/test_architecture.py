@@ -24,7 +24,7 @@ SAME_LAYER = {
     ("race", "doctor"),
     ("report", "widgets"),
 }  # fmt: skip
-ALLOWED_IN_LAYER_0 = {("augment", "errors"), ("nets", "errors"), ("device", "errors"), ("losses", "errors")}
+ALLOWED_IN_LAYER_0 = {("augment", "device"), ("nets", "errors"), ("device", "errors"), ("losses", "errors")}
 # A run opens its own report and its own explorer: where a lower layer calls a higher one, inside a method.
 UPWARDS = {("run", "report"), ("run", "widgets")}
 
@@ -91,10 +91,10 @@ def test_line_budgets():
     """The design asks for about 2,000 lines in the lower layers. Two dozen methods and their networks are above it."""
     counted = {path: code_lines(path) for path in sources() if room(path) != "exercises"}
     low = sum(n for path, n in counted.items() if layer(room(path)) <= 2)
-    assert low <= 4890
+    assert low <= 4920
     widgets = sum(n for path, n in counted.items() if room(path) == "widgets")
     assert widgets <= 1810  # an explorer and seven labs
-    assert sum(counted.values()) - widgets <= 6360
+    assert sum(counted.values()) - widgets <= 6390
     for path, n in counted.items():
         if path.parent.name == "methods":
             assert n <= 80, path

@@ -108,6 +108,20 @@ def test_whitening_of_features_that_have_collapsed_is_finite():
     assert layer(torch.randn(3, 4)).isfinite().all()
 
 
+@pytest.mark.parametrize("side", [(8, 8), (3, 3), (5, 4), (1, 7)])
+@pytest.mark.parametrize("grid", [1, 2, 3])
+def test_field_means_are_those_of_pytorch(side, grid):
+    """Also where sides do not divide, which MPS has not."""
+    x = torch.rand(2, 5, *side, dtype=torch.float64, requires_grad=True)
+    expected = torch.nn.functional.adaptive_avg_pool2d(x, grid).flatten(1)
+    found = nets.patches.field_means(x, grid)
+    torch.testing.assert_close(found, expected)
+    weight = torch.rand(expected.shape, dtype=torch.float64)
+    torch.testing.assert_close(
+        *(torch.autograd.grad((weight * h).sum(), x, retain_graph=True)[0] for h in (found, expected))
+    )
+
+
 def test_a_mirrored_encoder_tells_the_mean_of_both_sides():
     torch.manual_seed(0)
     ends = {"widths": (4, 6, 8), "grid": 2, "all_stages": True, "dictionary": 5}

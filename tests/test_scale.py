@@ -256,7 +256,7 @@ class Torchrun:
         )
         self.process = subprocess.Popen(
             [sys.executable, *command.split(), "--steps", str(STEPS), "--out", str(out)],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "CUDA_VISIBLE_DEVICES": ""},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.lines = []

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from sslkit import checkpoint, nets, recipes, train
+from sslkit import checkpoint, device, distributed, nets, recipes, train
 from sslkit.datasets import Stream, shapes
 from sslkit.methods import Batch, Method
 
@@ -328,6 +328,38 @@ def test_a_configuration_takes_numbers_of_any_kind():
 def test_who_paints_knows_one_size(tiny_shapes, name):
     with pytest.raises(ValueError, match=r"resolutions is \(0\.5, 1\.0\), but \w+ knows pictures of one size only"):
         train.fit(recipes.method(name, tiny_shapes), tiny_shapes, replace(CONFIG, resolutions=(0.5, 1.0)))
+
+
+def test_an_accelerator_that_does_not_compute_is_not_chosen(monkeypatch):
+    """A build of PyTorch may see a GPU for which it has no kernels."""
+
+    def ones(*shape, device=None):
+        raise RuntimeError("CUDA error: no kernel image is available for execution on the device")
+
+    device._works.cache_clear()
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch, "ones", ones)
+    with pytest.warns(UserWarning, match="'cuda' is there, but this PyTorch cannot use it .*no kernel image"):
+        assert device.best_device() == "cpu"
+    device._works.cache_clear()
+
+
+def test_several_processes_without_cuda_train_on_the_cpu(monkeypatch):
+    """gloo knows no MPS."""
+    monkeypatch.setattr(device, "best_device", lambda: "mps")
+    one = train.resolve(train.TrainConfig(steps=1))
+    monkeypatch.setattr(distributed, "world", lambda: (0, 2))
+    monkeypatch.setattr(distributed, "agree", lambda config: config)
+    assert (one.device, train.resolve(train.TrainConfig(steps=1)).device) == ("mps", "cpu")
+
+
+def test_tensors_are_sent_without_waiting_to_cuda_only(monkeypatch):
+    seen = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda x, where, non_blocking: seen.append((where, non_blocking)))
+    for where in ("cuda", torch.device("cuda:1"), "mps", "cpu"):
+        device.send(torch.zeros(1), where)
+    assert [waits for _, waits in seen] == [True, True, False, False]
 
 
 def test_a_device_that_is_not_there(simclr, tiny_shapes):

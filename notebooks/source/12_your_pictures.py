@@ -326,7 +326,7 @@ BATCH, STEPS = min(128, len(data.train)), 100
 
 
 def half_as_wide(seed=0, like=data):
-    ends = {"patches": True, "all_stages": True, "grid": 2, "dictionary": 64, "whiten": True}  # as quick has them
+    ends = {"patches": True, "all_stages": True, "grid": 2, "dictionary": 64, "whiten": True}  # like quick, but no mirror
     return recipes.encoder(like, seed=seed, widths=(16, 32, 64), **ends)
 
 

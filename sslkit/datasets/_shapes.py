@@ -123,8 +123,8 @@ def shapes(
         picture, cover = _paint(part, resolution)
         if noise:
             picture = picture + noise * torch.randn(picture.shape, generator=grain).to(device)
-        images.append(_to_uint8(picture))
-        covers.append(_to_uint8(cover))
+        images.append(_to_uint8(picture).cpu())
+        covers.append(_to_uint8(cover).cpu())
 
     kind, symmetry = scene["shape"], torch.tensor([k for _, k in SHAPES.values()])[scene["shape"]]
     factors = {

@@ -11,6 +11,7 @@ from torch.func import functional_call
 
 from sslkit import augment
 from sslkit.augment import Policy
+from sslkit.device import send
 from sslkit.losses import discrimination
 from sslkit.methods.base import Batch, Method, looking
 from sslkit.nets import ImageDecoder, PairCritic
@@ -49,7 +50,7 @@ class BiGAN(Method):
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)
-        batch.noise = self._noise(len(images), generator).to(images.device)
+        batch.noise = send(self._noise(len(images), generator), images.device)
         return batch
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

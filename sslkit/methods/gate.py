@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sslkit import augment, losses
 from sslkit.augment import Policy
+from sslkit.device import send
 from sslkit.distributed import gather
 from sslkit.errors import unknown
 from sslkit.methods.base import Batch
@@ -67,7 +68,7 @@ class GatedSimCLR(Joint):
     def score(self, tries: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """The higher, the more valid a view seems. (T, B, C, h, w) -> (T, B)."""
         if self.judge is None:
-            return torch.rand(tries.shape[:2], generator=generator, device="cpu").to(tries.device)
+            return send(torch.rand(tries.shape[:2], generator=generator, device="cpu"), tries.device)
         return self.judge(tries.flatten(0, 1).to(self.threshold.device)).view(tries.shape[:2]).to(tries.device)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

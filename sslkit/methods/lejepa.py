@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sslkit import losses
 from sslkit.augment import Policy
+from sslkit.device import send
 from sslkit.methods.base import Batch
 from sslkit.methods.joint import Joint, wiring
 
@@ -40,7 +41,7 @@ class LeJEPA(Joint):
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)
-        batch.noise = torch.randn(self.noise_shape, generator=generator, device="cpu").to(images.device)  # (D, M)
+        batch.noise = send(torch.randn(self.noise_shape, generator=generator, device="cpu"), images.device)  # (D, M)
         return batch
 
     def extras(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sslkit import augment
 from sslkit.augment import Policy
+from sslkit.device import send
 from sslkit.losses import masked_reconstruction
 from sslkit.methods.base import Batch, Method, looking
 from sslkit.nets import Encoder, PatchDecoder
@@ -86,4 +87,4 @@ class MAE(Method):
             raise ValueError(
                 f"Images of {x.shape[2]}x{x.shape[3]} have {P} patches; MAE needs some to see and some to hide."
             )
-        return torch.rand(len(x), P, generator=generator, device="cpu").to(x.device)
+        return send(torch.rand(len(x), P, generator=generator, device="cpu"), x.device)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sslkit import augment, losses
 from sslkit.augment import Policy
+from sslkit.device import send
 from sslkit.methods.base import Batch, Method, looking
 from sslkit.nets import ImageDecoder
 
@@ -40,7 +41,7 @@ class VAE(Method):
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)
-        batch.noise = torch.randn(len(images), self.latent, generator=generator, device="cpu").to(images.device)
+        batch.noise = send(torch.randn(len(images), self.latent, generator=generator, device="cpu"), images.device)
         return batch
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

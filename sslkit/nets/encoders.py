@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sslkit.errors import unknown
 from sslkit.nets.norms import Fitted, Whitening, make_norm
-from sslkit.nets.patches import PatchDictionary, dictionary
+from sslkit.nets.patches import PatchDictionary, dictionary, field_means
 from sslkit.nets.vit import VisionTransformer, check_width
 
 
@@ -167,7 +167,7 @@ class Stages(nn.Sequential):
             if isinstance(part, Block):
                 maps.append(x)
         told = maps if self.tell_all else maps[-1:]
-        return torch.cat([F.adaptive_avg_pool2d(x, self.grid).flatten(1) for x in told], 1)
+        return torch.cat([field_means(x, self.grid) for x in told], 1)
 
 
 def small_resnet(
@@ -246,10 +246,11 @@ def adapt(model: nn.Module | str, *, in_channels: int = 3, image_size: int = 32,
         for layer in model.modules():
             if type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and max(layer.stride) > 1:
                 layer.__class__ = Strided  # the same layer, with the guard
+    where = next(model.parameters(), torch.empty(0)).device
     trial = copy.deepcopy(model)  # batch norms move when they are looked at in training
     for training in (True, False):
         with torch.no_grad():
-            h = trial.train(training)(torch.zeros(2, in_channels, image_size, image_size))
+            h = trial.train(training)(torch.zeros(2, in_channels, image_size, image_size, device=where))
         if not isinstance(h, Tensor) or h.ndim != 2:
             got = tuple(h.shape) if isinstance(h, Tensor) else f"a {type(h).__name__}"
             mode = "train" if training else "eval"
@@ -257,7 +258,7 @@ def adapt(model: nn.Module | str, *, in_channels: int = 3, image_size: int = 32,
                 f"The model must return (B, dim) and returned {got} in {mode} mode. Pool and flatten its last feature map "
                 "first, and leave out what it returns beside that."
             )
-    return Encoder(model, dim=h.shape[1], in_channels=in_channels, spec=spec)
+    return Encoder(model, dim=h.shape[1], in_channels=in_channels, spec=spec).to(where)
 
 
 def _from_library(name: str, in_channels: int, options: dict) -> nn.Module:

@@ -13,6 +13,15 @@ MOST = 300_000  # patches, of large pictures from every second, third ... only
 FLAT = 0.5  # of the mean length of a whitened patch: what has much less contrast than that looks like nothing
 
 
+def field_means(x: Tensor, grid: int) -> Tensor:
+    """Means over the fields of a grid. (B, C, H, W) -> (B, C * grid²)."""
+    if all(side % grid == 0 for side in x.shape[2:]):
+        return F.adaptive_avg_pool2d(x, grid).flatten(1)
+    bounds = [[(i * side // grid, -(-(i + 1) * side // grid)) for i in range(grid)] for side in x.shape[2:]]
+    means = [x[..., a:b, c:d].mean((2, 3)) for a, b in bounds[0] for c, d in bounds[1]]  # MPS cannot pool these
+    return torch.stack(means, 2).flatten(1)
+
+
 class PatchDictionary(Fitted):
     """How much the fields of a picture look like n typical patches. (B, C, H, W) -> (B, grid² n), each 0 or more.
 
@@ -35,7 +44,7 @@ class PatchDictionary(Fitted):
             return x.new_zeros(len(x), self.dim)
         z = F.conv2d(x, self.filters, stride=2, padding=self.filters.shape[-1] // 2 - 1)
         cosine = F.conv2d(z / (z.norm(dim=1, keepdim=True) + 1), self.centres)
-        return F.adaptive_avg_pool2d(torch.relu(cosine - cosine.mean(1, keepdim=True)), self.grid).flatten(1)
+        return field_means(torch.relu(cosine - cosine.mean(1, keepdim=True)), self.grid)
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
