@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslkit import augment, checkpoint, datasets, distributed, evaluation, maps, nets, recipes, seeds
+from sslkit import augment, checkpoint, datasets, device, distributed, evaluation, maps, nets, recipes, seeds
 from sslkit.datasets import Images
 from sslkit.errors import unknown
 from sslkit.methods import Method
@@ -258,7 +258,13 @@ class Run:
             )
         if x.ndim == 4 and x.shape[1] == 1 < self.encoder.in_channels:
             x = x.expand(-1, self.encoder.in_channels, -1, -1)
-        return evaluation.features(self.encoder, x)
+        return evaluation.features(self.encoder, x, where=self._where)
+
+    @property
+    def _where(self) -> str | None:
+        """Where features are made: on an accelerator, if one made the run; the encoder itself stays on the CPU."""
+        trained_there = self.config is not None and self.config.device not in ("cpu", "auto")
+        return device.best_device() if trained_there else None
 
     @cached_property
     def features(self) -> dict[str, dict[str, Tensor]]:
@@ -270,7 +276,9 @@ class Run:
         data, encoders = self.data, {"this encoder": self.encoder}
         if self.untrained is not None:  # a dictionary and whitening need no training, so its baseline has them, too
             encoders["random encoder"] = copy.deepcopy(self.untrained).eval().finish(augment.to_float(unchanged(data)))
-        learned = {name: evaluation.split_features(encoder, data) for name, encoder in encoders.items()}
+        learned = {
+            name: evaluation.split_features(encoder, data, where=self._where) for name, encoder in encoders.items()
+        }
         return learned | evaluation.baselines(data)
 
     @cached_property

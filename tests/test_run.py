@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -402,6 +403,32 @@ def test_a_recipe_brings_its_encoder_and_its_training(tiny_shapes):
         sslkit.recipes.method("quick", tiny_shapes)
     whole = sslkit.pretrain("quick", tiny_shapes, resolutions=(1.0,), temperature=0.4, **QUICK)
     assert (whole.config.resolutions, whole.method.spec["temperature"]) == ((1.0,), 0.4)
+
+
+def test_features_are_made_where_the_training_was(tiny_shapes, monkeypatch):
+    """The encoder lives on the CPU; 70,000 pictures should not."""
+    run, seen = sslkit.pretrain("simclr", tiny_shapes, **QUICK), []
+    features = sslkit.evaluation.features
+    monkeypatch.setattr(
+        sslkit.evaluation, "features", lambda *x, where, **how: seen.append(where) or features(*x, **how)
+    )
+    monkeypatch.setattr(sslkit.device, "best_device", lambda: "mps")
+    run.embed(tiny_shapes.test)
+    for there in ("cuda", "cpu"):  # a run of another machine finds what there is here
+        run.config = replace(run.config, device=there)
+        run.embed(tiny_shapes.test)
+    assert seen == [None, "mps", None]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="cuda: no GPU here")
+def test_features_of_a_real_gpu_equal_those_of_the_cpu(tiny_shapes):
+    encoder = (
+        sslkit.nets.small_resnet(widths=(8, 16), whiten=True).eval().finish(sslkit.augment.to_float(tiny_shapes.images))
+    )
+    there = sslkit.evaluation.features(encoder, tiny_shapes.test, where="cuda")
+    torch.testing.assert_close(there, sslkit.evaluation.features(encoder, tiny_shapes.test), rtol=1e-2, atol=1e-2)
+    assert encoder.mean.device.type == "cpu"
 
 
 def test_an_encoder_is_finished_after_the_last_step(tiny_shapes, tmp_path):
