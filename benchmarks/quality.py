@@ -4,12 +4,13 @@
     python benchmarks/quality.py --quick                   # to see that it runs (writes no record)
     python benchmarks/quality.py --tables                  # the tables of the records there are
 
-All recipes have the same encoder (`small_resnet`; "quick" tells all its stages, and 64 patches beside; "64 patches" are
-these alone, whitened) and the same time, counted as processor seconds of one thread, 110 for a minute of two cores, so
-that rows of a busy day count, too. "SimCLR", "VICReg" and "DCL" are the kit's methods with their usual settings.
-"lightly's loop" is that of its SimCLR example (end_to_end.py). Natural pictures are a file with `train_x` (N, H, W, C)
-uint8, `train_y`, `test_x`, `test_y`; the last tenth of the training pictures is for validation. kNN: 20 neighbours,
-cosine. The linear probe's decay is chosen on validation pictures.
+All recipes have the same encoder (`small_resnet`; "quick" tells all its stages, 64 patches beside, and the mirror image;
+"64 patches" are these alone, mirrored and whitened) and the same time. A minute is the processor time in which SimCLR
+makes 110 steps here with one thread, as it does in 110 seconds on the reference machine, so that rows of a busy day and of
+a faster computer count, too. "SimCLR", "VICReg" and "DCL" are the kit's methods with their usual settings. "lightly's
+loop" is that of its SimCLR example (end_to_end.py). Natural pictures are a file with `train_x` (N, H, W, C) uint8,
+`train_y`, `test_x`, `test_y`; the last tenth of the training pictures is for validation. kNN: 20 neighbours, cosine. The
+linear probe's decay is chosen on validation pictures.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from sslkit.datasets import Images
 from sslkit.device import Compute
 from sslkit.train import UNCHANGED
 
-MINUTE = 110.0  # processor seconds
+MINUTE = 110  # steps of SimCLR with one thread, about a minute of two cores of the reference machine
 FEW = 6  # steps: one of each part of `quick`
 SEEDS = (0, 1, 2)
 BUDGETS = {"natural": (1, 3, 10), "shapes": (3,), "emoji": (3,)}
@@ -65,22 +66,27 @@ def embed(encoder: nets.Encoder, data: Images) -> dict[str, Tensor]:
 
 
 def learn(name: str, data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:
-    """A recipe of the kit for so many processor seconds: short throw-away runs tell what a step costs, and what
-    comes once, before the first and after the last."""
+    """A recipe of the kit for so many processor seconds, what comes once included."""
+    once, each = cost(name, data)
+    steps = max(20, int((seconds - once) / each))
+    return run(name, data, steps, seed).encoder, steps
 
-    def run(steps: int) -> sslkit.Run:
-        method, usual = recipes.recipe(name, data, seed=seed)
-        batch = min(256, len(data.train) // 2)
-        return train(method, data, {"steps": steps}, seed, batch_size=batch, device="cpu", **usual)[0]
 
+def run(name: str, data: Images, steps: int, seed: int = 0) -> sslkit.Run:
+    method, usual = recipes.recipe(name, data, seed=seed)
+    batch = min(256, len(data.train) // 2)
+    return train(method, data, {"steps": steps}, seed, batch_size=batch, device="cpu", **usual)[0]
+
+
+def cost(name: str, data: Images) -> tuple[float, float]:
+    """Processor seconds of what comes once, before the first step and after the last, and of a step."""
     spent = []
     for few in (FEW, FEW, 5 * FEW):  # the first one warms up
         start = time.process_time()
-        run(few)
+        run(name, data, few)
         spent.append(time.process_time() - start)
     each = (spent[2] - spent[1]) / (4 * FEW)
-    steps = max(20, int((seconds - (spent[1] - FEW * each)) / each))
-    return run(steps).encoder, steps
+    return spent[1] - FEW * each, each
 
 
 def lightly(data: Images, seconds: float, seed: int) -> tuple[nets.Encoder, int]:
@@ -105,9 +111,9 @@ def measure(name: str, what: str, minutes: int, seed: int, options) -> dict:
     torch.set_num_threads(1)
     data = pictures(name, options.pictures, options.quick)
     about = {"what": what, "data": name, "minutes": minutes, "seed": seed, "threads": 1}
-    seconds = 2.0 if options.quick else MINUTE * minutes
+    seconds = 2.0 if options.quick else MINUTE * minutes * cost("simclr", data)[1]
     encoder, steps = lightly(data, seconds, seed) if what == LIGHTLY else learn(TRAINED[what], data, seconds, seed)
-    return about | {"values": {"steps": steps, **exam(embed(encoder, data), data)}}
+    return about | {"seconds": seconds, "values": {"steps": steps, **exam(embed(encoder, data), data)}}
 
 
 def baseline(name: str, what: str, seed: int, options) -> dict:
