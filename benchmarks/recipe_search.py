@@ -4,8 +4,8 @@
     python benchmarks/recipe_search.py --quick                   # to see that it runs (writes no record)
     python benchmarks/recipe_search.py --tables                  # the tables of the records there are
 
-The budget is counted in processor seconds of one thread, so that a busy machine changes little: 110 for a minute of two
-cores, 330 for three minutes. The natural pictures are a file with `train_x` (N, H, W, C) uint8 and `train_y`; of its
+The budget is counted in processor seconds of one thread, so that a busy machine changes little; a minute is as long as in
+quality.py, so that a faster computer does not, either. The natural pictures are a file with `train_x` (N, H, W, C) uint8 and `train_y`; of its
 20,000 the last 2,000 are for validation. One seed: differences below 0.02 mean nothing.
 
 It has a loop of its own, because it tries what the kit has not: Muon (Keller Jordan 2024), averaged weights. kNN is
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
+import quality
 import torch
 import torch.nn.functional as F
 from _rows import frame, table
@@ -30,7 +31,6 @@ from sslkit import augment, evaluation, losses, nets, recipes, schedules
 from sslkit.methods.base import encode
 from sslkit.train import UNCHANGED
 
-MINUTE = 110.0  # processor seconds
 GROWING = ((0.0, 0.5), (0.4, 0.75), (0.7, 1.0))  # from this share of the training on, this share of the resolution
 
 
@@ -206,7 +206,8 @@ def pictures(name: str, file: str | None, quick: bool) -> tuple[Tensor, Tensor, 
 def measure(name: str, what: str, minutes: int, options) -> dict:
     torch.set_num_threads(1)
     *parts, policy = pictures(name, options.pictures, options.quick)
-    seconds = 3.0 if options.quick else MINUTE * minutes
+    step = 0.0 if options.quick else quality.cost("simclr", quality.pictures(name, options.pictures, False))[1]
+    seconds = 3.0 if options.quick else quality.MINUTE * minutes * step
     encoder, steps = train(CHANGES[what], parts[0], policy, seconds)
     values = {"steps": steps, **judge(encoder, *parts)}
     return {"what": what, "data": name, "minutes": minutes, "threads": 1, "values": values}
