@@ -5,8 +5,8 @@
     python benchmarks/recipe_search.py --tables                  # the tables of the records there are
 
 The budget is counted in processor seconds of one thread, so that a busy machine changes little; a minute is as long as in
-quality.py, so that a faster computer does not, either. The natural pictures are a file with `train_x` (N, H, W, C) uint8 and `train_y`; of its
-20,000 the last 2,000 are for validation. One seed: differences below 0.02 mean nothing.
+quality.py, so that a faster computer does not, either. The natural pictures are a file with `train_x` (N, H, W, C) uint8
+and `train_y`; of its 20,000 the last 2,000 are for validation. One seed: differences below 0.02 mean nothing.
 
 It has a loop of its own, because it tries what the kit has not: Muon (Keller Jordan 2024), averaged weights. kNN is
 `evaluation.knn`; the linear map is ridge regression on one-hot labels, a quick stand-in for the linear probe.
