@@ -156,17 +156,20 @@ def probes(x: dict[str, torch.Tensor], data: Images) -> dict[str, float]:
     return {name: float(score) for name, score in values.items()} | {"RankMe": evaluation.collapse(x["test"])["rankme"]}
 
 
-def table(records: list[dict], *, first: str = "", digits: dict[str, int | str] | None = None) -> str:
+def table(
+    records: list[dict], *, first: str = "", digits: dict[str, int | str] | None = None, modes: bool = True
+) -> str:
     """Markdown: a line for each "what" of the records, a column for each of their values, mean ± deviation over seeds.
 
-    digits: behind the point, or how Python formats the column, such as ",.0f".
+    digits: behind the point, or how Python formats the column, such as ",.0f". modes: tell apart what was measured in
+    different modes, if there are several; what is no speed may do without.
     """
     if not records:
         return "No records yet."
     columns = list(dict.fromkeys(name for record in records for name in record["values"]))
     lines = ["| " + " | ".join([first, *columns]) + " |", "|---|" + "---:|" * len(columns)]
-    modes = {record["machine"].get("mode") for record in records}
-    name = lambda record: record["what"] + (f", {record['machine']['mode']}" if len(modes) > 1 else "")
+    found = {record["machine"].get("mode") for record in records if modes}
+    name = lambda record: record["what"] + (f", {record['machine']['mode']}" if len(found) > 1 else "")
     for what in dict.fromkeys(map(name, records)):
         same = [record["values"] for record in records if name(record) == what]
         cells = [_cell([v[c] for v in same if v.get(c) is not None], (digits or {}).get(c, 2)) for c in columns]

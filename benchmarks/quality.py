@@ -158,7 +158,7 @@ def tables(records: list[dict]) -> str:
         for minutes in sorted({r["minutes"] for r in records if r["data"] == name}):
             group = [r for r in records if (r["data"], r["minutes"]) == (name, minutes)]
             first = f"{name}, {f'{minutes} min' if minutes else 'no training'}"
-            parts.append(table(group, first=first, digits={"steps": ",.0f", "kNN": 3, "linear probe": 3}))
+            parts.append(table(group, first=first, digits={"steps": ",.0f", "kNN": 3, "linear probe": 3}, modes=False))
     return "\n\n".join(parts) or "No records yet."
 
 

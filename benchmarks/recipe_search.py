@@ -235,7 +235,10 @@ def tables(records: list[dict]) -> str:
     groups: dict[str, list[dict]] = {}
     for record in records:
         groups.setdefault(f"{record['data']}, {record['minutes']} min", []).append(record)
-    return "\n\n".join(table(group, first=name, digits=digits) for name, group in groups.items()) or "No records yet."
+    return (
+        "\n\n".join(table(group, first=name, digits=digits, modes=False) for name, group in groups.items())
+        or "No records yet."
+    )
 
 
 if __name__ == "__main__":

@@ -146,6 +146,7 @@ class Keeper:
             _check_spec("encoder", method.encoder.spec)
         if self.folder and exists(self.folder):
             self.state = read(self.folder)
+            self.untrained = self.state.get("untrained") or self.untrained  # what it was before its first step
 
     def config(self, config):
         """The stored configuration if this folder holds the same run, None if it is empty.

@@ -52,6 +52,8 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         size = min(self.batch_size, len(x)) if isinstance(self.batch_size, Integral) else self.batch_size
         settings = {"batch_size": size, "marks": 0, "progress": False, **options}
         run = pretrain(method, data, steps=self.steps, seed=self.seed, **settings)
+        if run.history.step < run.config.steps:  # Ctrl-C ends a training in good order, but this is not fitted
+            raise KeyboardInterrupt
         self.encoder_, self.history_ = run.encoder, run.history
         return self
 

@@ -39,7 +39,8 @@ def fine_tune(
     policy: how the pictures are varied while it learns. It must leave the target as it is: by default crops and flips as
     in pretraining for labels, and nothing for factors, which a crop or a flip may change.
     options: fields of `TrainConfig`. Returns the trained model (`model.predict(images)`) and its score on the test split.
-    Raises ValueError for an unknown target, missing labels or test pictures, two budgets, and numbers out of range.
+    Raises ValueError for an unknown target, missing labels or test pictures, two budgets, and numbers out of range, and
+    KeyboardInterrupt if it is stopped.
     """
     check_budget(minutes, steps)
     if "marks" in options:
@@ -53,16 +54,18 @@ def fine_tune(
     y = _target(data, target)
     if not y.is_floating_point() and y.min() < 0:
         raise ValueError(f"{target} has classes down to {int(y.min())}; they are numbered from 0.")
-    known = ~y.isnan().any(1) if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
+    known = y.isfinite().all(1) if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
     keep = known & ((data.split != 0) | _chosen(y, data, per_class, seed))
     data, y = data[keep], y[keep]
-    mean, scale = 0.0, 1.0
+    train_y, test_y = y[data.split == 0], y[data.split == 2]
+    for part, few in {"training": len(train_y) < 2, "test": len(test_y) < 1}.items():
+        if few:
+            raise ValueError(
+                f"{target!r} is known of too few {part} pictures of {data.name!r}; two are needed to learn, one to test."
+            )
     if y.is_floating_point():  # regress standardised numbers, so that one learning rate fits all targets
-        mean, scale = y[data.split == 0].mean(0), y[data.split == 0].std(0).clamp_min(1e-6)
-    train_y, test_y = (
-        ((y - mean) / scale)[data.split == 0] if y.is_floating_point() else y[data.split == 0],
-        y[data.split == 2],
-    )
+        mean, scale = train_y.mean(0), train_y.std(0).clamp_min(1e-6)
+        train_y = (train_y - mean) / scale
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         outputs = y.shape[1] if y.is_floating_point() else int(y.max()) + 1
@@ -75,12 +78,15 @@ def fine_tune(
     config = TrainConfig(steps=1 if steps is None else steps, batch_size=size, seed=seed, marks=0, **options)
     if steps is None:
         config = steps_for(0.5 if minutes is None else minutes, model, data, config)
-    fit(model, data, config)
+    if fit(model, data, config).step < config.steps:  # Ctrl-C ends a training in good order, but this is no result
+        raise KeyboardInterrupt
     model.to("cpu", memory_format=torch.contiguous_format).eval()
-    output = model.predict(data.test.images)
     if y.is_floating_point():
-        return model, r2(test_y - (output * scale + mean), test_y)
-    return model, accuracy(output.argmax(1) == test_y)
+        with torch.no_grad():  # from here on it tells the numbers themselves
+            model.head.weight.mul_(scale[:, None])
+            model.head.bias.mul_(scale).add_(mean)
+        return model, r2(test_y - model.predict(data.test.images), test_y)
+    return model, accuracy(model.predict(data.test.images).argmax(1) == test_y)
 
 
 def supervised_ceiling(encoder: Encoder, data: Images, *, minutes: float = 0.4, seed: int = 0) -> Score:

@@ -47,7 +47,9 @@ def pretrain(
     resume: a run folder. Checkpoints go there; if it holds one of this same run, training goes on, or is done already.
     progress: show a bar (by default wherever somebody can see it). watch, stop: see `sslkit.train.fit`.
     options: fields of `TrainConfig` (batch_size=, lr=, precision=, ...) or of the method (temperature=, encoder=, ...).
-    An encoder that you give is copied; it is then the untrained baseline, whether it has been trained before or not.
+    A method or an encoder that you give is copied; the encoder is then the untrained baseline, whether it has been trained
+    before or not, and `seed` does not reach what is in it. Ctrl-C ends the training in good order: the run has fewer steps
+    than its `config`.
     """
     check_budget(minutes, steps)
     data = _pictures(data)
@@ -59,9 +61,14 @@ def pretrain(
         )
     seeds.check(seed)
     method, settings = settled(method, data, seed, options)
+    if not isinstance(method.encoder, nets.Encoder):
+        raise TypeError(
+            f"The method's encoder is a {type(method.encoder).__name__}; wrap a network of your own: nets.adapt(network)."
+        )
     untrained = copy.deepcopy(method.encoder)  # the baseline that matters most
 
     known = checkpoint.read(resume) if resume is not None and checkpoint.exists(resume) else None
+    before = known and known.get("untrained")
     stored = known and known["config"]
     if stored and steps is None:
         steps = stored["steps"]  # minutes were counted when the run began
@@ -81,6 +88,8 @@ def pretrain(
     begin = known["history"]["step"] if known else 0
     with Bar(config, progress if distributed.world()[0] == 0 else False, begin=begin) as bar:
         history = fit(method, data, config, folder=resume, watch=bar.and_then(watch), stop=stop)
+    if before:  # after `fit`, which has made sure that it is the same network
+        untrained.load_state_dict(before)
     method.to("cpu", memory_format=torch.contiguous_format).eval()
     return Run(method.encoder, method=method, data=data, config=config, history=history, untrained=untrained)
 
@@ -112,7 +121,7 @@ def settled(method: str | Method, data: Images, seed: int, options: dict) -> tup
         return method, usual | settings
     if others:
         raise TypeError(f"Unknown options {', '.join(others)}: a Method that you built has its options already.")
-    return method, settings
+    return copy.deepcopy(method), settings  # what was given is not trained in place
 
 
 def load(path: str | Path, data: str | Path | Images | None = None) -> Run:
@@ -247,6 +256,8 @@ class Run:
         if isinstance(images, str | Path):
             images = datasets.folder(images, size=self.about["shape"][-1], val=0, test=0)
         elif isinstance(images, np.ndarray):
+            if images.ndim == 3 and images.shape[0] == self.encoder.in_channels == 3:
+                raise ValueError(f"images have shape {images.shape}: is that one picture? Give images[None].")
             images = datasets.arrays(images)
         x = images.images if isinstance(images, Images) else images
         if not isinstance(x, Tensor):
@@ -274,8 +285,11 @@ class Run:
         `evaluation.split_features`.
         """
         data, encoders = self.data, {"this encoder": self.encoder}
+        finish = lambda encoder: copy.deepcopy(encoder).eval().finish(augment.to_float(unchanged(data)))
+        if self.history is not None and self.history.step < self.config.steps:  # it was stopped before that
+            encoders["this encoder"] = finish(self.encoder)
         if self.untrained is not None:  # a dictionary and whitening need no training, so its baseline has them, too
-            encoders["random encoder"] = copy.deepcopy(self.untrained).eval().finish(augment.to_float(unchanged(data)))
+            encoders["random encoder"] = finish(self.untrained)
         learned = {
             name: evaluation.split_features(encoder, data, where=self._where) for name, encoder in encoders.items()
         }

@@ -283,10 +283,11 @@ def batches(data: Images | Stream, start: int, config: TrainConfig, where: str) 
 
 
 def unchanged(data: Images | Stream, source: Iterable[tuple] = ()) -> Tensor:
-    """Training pictures without any change, the same in every process: the first ones; of a stream its first batch, if it
-    is still there, and the next ones."""
+    """Training pictures without any change, the same in every process: evenly spaced, because they may lie class by class;
+    of a stream its first batch, if it is still there, and the next ones."""
     if isinstance(data, Images):
-        return data.train.images[:UNCHANGED]
+        images = data.train.images
+        return images[torch.linspace(0, len(images) - 1, min(len(images), UNCHANGED)).long()]
     found = [] if data.first is None else [data.first[0].cpu()]
     try:
         for images, *_ in islice(source, -(-UNCHANGED // data.size)):

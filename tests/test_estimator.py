@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -159,6 +160,13 @@ def test_clone_pickle_and_what_was_given_stay(pictures):
 def test_bad_input_is_one_sentence(options, shape, message):
     with pytest.raises(ValueError, match=message):
         quick(**options).fit(np.zeros(shape))
+
+
+def test_what_was_stopped_is_not_fitted(pictures, monkeypatch):
+    fit = sslkit.train.fit
+    monkeypatch.setattr("sslkit.run.fit", lambda *args, **how: replace(fit(*args, **how), step=1))
+    with pytest.raises(KeyboardInterrupt):
+        sslkit.Embedding("simclr", steps=2, batch_size=16).fit(pictures)
 
 
 def test_options_are_a_dictionary(pictures):

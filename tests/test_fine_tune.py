@@ -35,6 +35,33 @@ def test_regression_of_a_factor(tiny_shapes):
     assert score.value > 0.3
 
 
+def test_a_regressor_tells_the_numbers_themselves(tiny_shapes):
+    ages = copy.copy(tiny_shapes)
+    ages.factors = {"age": 1000 + 100 * tiny_shapes.factors["ground_hue"][:, :1]}
+    model, score = fine_tune(encoder(), ages, target="age", steps=80, encoder_lr=1.0, **QUICK)
+    told, true = model.predict(ages.test.images), ages.test.factors["age"]
+    assert (told.mean() - true.mean()).abs() < 40
+    assert score.value > 0.3
+    assert 1 - ((true - told) ** 2).sum() / ((true - true.mean()) ** 2).sum() == pytest.approx(score.value, abs=1e-3)
+
+
+def test_what_was_stopped_is_no_result(tiny_shapes, monkeypatch):
+    monkeypatch.setattr("sslkit.fine_tune.fit", lambda *_: sslkit.train.History(step=3))
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(encoder(), tiny_shapes, steps=4, **QUICK)
+
+
+@pytest.mark.parametrize(("split", "part"), [(2, "test"), (0, "training")])
+def test_a_target_that_is_not_known_where_it_is_needed(tiny_shapes, split, part):
+    some = copy.copy(tiny_shapes)
+    some.factors = {"age": torch.where(tiny_shapes.split == split, torch.inf, 1.0)[:, None]}
+    with pytest.raises(
+        ValueError,
+        match=f"^'age' is known of too few {part} pictures of 'shapes'; two are needed to learn, one to test",
+    ):
+        fine_tune(encoder(), some, target="age", steps=4, **QUICK)
+
+
 def test_factor_that_some_pictures_do_not_have(tiny_shapes):
     _, score = fine_tune(encoder(), tiny_shapes, target="angle", steps=2, **QUICK)
     known = ~tiny_shapes.test.factors["angle"].isnan().any(1)

@@ -1,5 +1,6 @@
 """`pretrain`, `Run`, `load`, the report: what a user types, and what comes back."""
 
+import copy
 import json
 import re
 import threading
@@ -403,6 +404,47 @@ def test_a_recipe_brings_its_encoder_and_its_training(tiny_shapes):
         sslkit.recipes.method("quick", tiny_shapes)
     whole = sslkit.pretrain("quick", tiny_shapes, resolutions=(1.0,), temperature=0.4, **QUICK)
     assert (whole.config.resolutions, whole.method.spec["temperature"]) == ((1.0,), 0.4)
+
+
+def test_a_method_that_is_given_is_not_trained_in_place(tiny_shapes):
+    """So that a loop over seeds begins where it seems to begin."""
+    mine = methods.SimCLR(nets.small_resnet(widths=(8, 16)))
+    before = copy.deepcopy(mine.state_dict())
+    first, second = (sslkit.pretrain(mine, tiny_shapes, **QUICK) for _ in range(2))
+    assert all(torch.equal(value, before[name]) for name, value in mine.state_dict().items())
+    assert torch.equal(first.embed(tiny_shapes.test), second.embed(tiny_shapes.test))
+    mine.encoder = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 8))
+    with pytest.raises(
+        TypeError, match=r"^The method's encoder is a Sequential; wrap a network of your own: nets.adapt\(network\)\.$"
+    ):
+        sslkit.pretrain(mine, tiny_shapes, **QUICK)
+
+
+def test_the_baseline_of_a_continued_run_is_what_was_before_its_first_step(tiny_shapes, tmp_path):
+    mine, stop = methods.SimCLR(nets.small_resnet(widths=(8, 16))), threading.Event()
+    how = {**QUICK, "steps": 6, "resume": tmp_path / "run"}
+    first = sslkit.pretrain(mine, tiny_shapes, **how, stop=stop, watch=lambda row: stop.set())
+    again = methods.SimCLR(nets.small_resnet(widths=(8, 16)))  # other random weights
+    whole = sslkit.pretrain(again, tiny_shapes, **how)
+    assert first.history.step < whole.history.step == 6
+    for run in (first, whole, sslkit.load(tmp_path / "run", tiny_shapes)):
+        assert torch.equal(run.untrained.body[0].weight, mine.encoder.body[0].weight)
+
+
+def test_one_picture_is_not_taken_for_three_grey_ones(tiny_shapes):
+    run = sslkit.pretrain("simclr", tiny_shapes, **QUICK)
+    with pytest.raises(ValueError, match=r"\(3, \d+, \d+\): is that one picture\? Give images\[None\]\.$"):
+        run.embed(tiny_shapes.images[0].numpy())
+
+
+def test_a_stopped_run_is_examined_as_its_baseline_is(tiny_shapes):
+    stop = threading.Event()
+    run = sslkit.pretrain("quick", tiny_shapes, **{**QUICK, "steps": 9}, stop=stop, watch=lambda row: stop.set())
+    assert run.history.step < 9
+    assert not run.encoder.whitening.fitted  # so that it could go on
+    for features in (run.features["this encoder"], run.features["random encoder"]):
+        assert features["train"].mean(0).abs().max() < 0.05
+        assert features["test"][:, -256:].abs().sum() > 0
 
 
 def test_features_are_made_where_the_training_was(tiny_shapes, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sslkit import checkpoint, device, distributed, nets, recipes, train
-from sslkit.datasets import Stream, shapes
+from sslkit.datasets import Images, Stream, shapes
 from sslkit.methods import Batch, Method
 
 CONFIG = train.TrainConfig(
@@ -541,3 +541,12 @@ def test_the_loop_stays_readable():
 
     source = inspect.getsource(train.fit).split('"""')[2]
     assert len([line for line in source.splitlines() if line.strip()]) < 60
+
+
+def test_pictures_to_measure_are_of_all_classes(monkeypatch):
+    """They may lie class by class, as those of a folder do."""
+    monkeypatch.setattr(train, "UNCHANGED", 10)
+    x = torch.arange(40, dtype=torch.uint8)[:, None, None, None].expand(40, 1, 4, 4)
+    data = Images(x, None, torch.zeros(40, dtype=torch.uint8))
+    assert train.unchanged(data)[:, 0, 0, 0].diff().unique().tolist() == [4, 5]
+    assert torch.equal(train.unchanged(data[:7]), x[:7])

@@ -287,7 +287,7 @@ my_prediction = None
 
 # %%
 # A few steps first: an untrained network calls all pictures equal, whatever the batch.
-sslkit.pretrain(method, data, steps=40, batch_size=128, marks=0, precision="float32", progress=False)
+method = sslkit.pretrain(method, data, steps=40, batch_size=128, marks=0, precision="float32", progress=False).method
 network = torch.nn.Sequential(method.encoder, method.head)
 pictures = data.train.images[:256]
 views = torch.stack(method.collect(pictures, torch.arange(256), None, seeds.generator("views")).views, dim=1)

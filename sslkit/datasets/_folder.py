@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Integral
 from pathlib import Path
@@ -30,8 +30,8 @@ def folder(
 
     If every picture lies in a sub-folder, the sub-folders of the first level are the classes; otherwise there are no
     labels, and a warning names the pictures outside. The set is RGB; grey if all pictures are grey, RGBA if any is
-    transparent. Hidden files are passed over. Files that are no readable picture are left out, and one warning counts
-    and lists them.
+    transparent. Links are followed, hidden files passed over. Files that are no readable picture, or have numbers without a
+    known white (floats), are left out, and one warning counts and lists them.
 
     groups: what a picture belongs to, such as a patient, a burst of shots or a day, from its path below the folder; pictures
     of one group share a split: `groups=lambda file: file.stem.split("_")[0]`. With `groups=str` every picture is one of its
@@ -53,7 +53,7 @@ def folder(
         raise TypeError(
             f"groups is a {type(groups).__name__}; give a function of a picture's path, or use datasets.arrays."
         )
-    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    files = sorted(file for file in _below(path) if file.is_file())
     files = [file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts)]
     if not files:
         raise ValueError(f"The folder {path} is empty; put pictures into it, or sub-folders with pictures as classes.")
@@ -100,6 +100,17 @@ def folder(
             names = ", ".join(found[:10]) + (f" and {len(found) - 10:,} more" if len(found) > 10 else "")
             warnings.warn(f"{len(found):,} of {len(files):,} files in {path} {said.format(names)}", stacklevel=2)
     return images
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """All files below, also behind links to folders, each folder once."""
+    seen = set()
+    for place, folders, names in os.walk(path, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:
+            folders.clear()
+        else:
+            seen.add(real)
+            yield from (Path(place, name) for name in names)
 
 
 def _key(path: Path, files: list[Path], *options) -> str:

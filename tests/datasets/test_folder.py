@@ -87,6 +87,32 @@ def test_groups_share_a_split_and_are_named(pets):
     assert files.images[files.groups == number][0, 1, 0, 0] == 7
 
 
+def test_links_to_folders_are_followed_once(pets, tmp_path):
+    root = tmp_path / "links"
+    root.mkdir()
+    for kind in ("cat", "dog"):
+        (root / kind).symlink_to(pets / kind, target_is_directory=True)
+    (pets / "dog" / "loop").symlink_to(pets / "dog", target_is_directory=True)
+    data = folder(root, size=4)
+    assert (data.names, len(data)) == (("cat", "dog"), 20)
+
+
+def test_numbers_without_a_known_white_are_left_out_and_named(tmp_path):
+    """Else they would be pictures without a picture: black."""
+    ramp = np.linspace(0, 1, 64).reshape(8, 8)
+    for name, numbers in {
+        "float": ramp.astype(np.float32),
+        "huge": (ramp * 2**31 - 1).astype(np.int32),
+        "8 of 32 bits": (255 * ramp).astype(np.int32),
+        "16 of 32 bits": (65535 * ramp).astype(np.int32),
+    }.items():
+        Image.fromarray(numbers).save(tmp_path / f"{name}.tiff")
+    with pytest.warns(UserWarning, match=r"2 of 4 files .* are no readable pictures: float\.tiff, huge\.tiff"):
+        data = folder(tmp_path, size=8)
+    assert len(data) == 2
+    assert (data.images.amax((1, 2, 3)) > 250).all()
+
+
 def test_groups_that_are_no_function_are_refused(pets):
     with pytest.raises(TypeError, match=r"^groups is a list; give a function of a picture's path, or use .*arrays\.$"):
         folder(pets, groups=[0, 1])
