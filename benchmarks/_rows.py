@@ -139,7 +139,7 @@ def train(method: Method, data: Images, budget: dict, seed: int, **settings) -> 
     """Train a method, and what a record says about it."""
     settings = {"batch_size": 128, "precision": "float32", "progress": False, "marks": 0} | settings
     run = sslkit.pretrain(method, data, **budget, seed=seed, **settings)
-    if run.history.step < run.config.steps:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
+    if run.stopped:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
         raise SystemExit(f"stopped at step {run.history.step}; no record is written")
     return run, {"seed": seed, "config": run.card()["training"], "method": method.spec, "training": run.history.seconds}
 

@@ -37,7 +37,7 @@ def measure(data, budget: dict, seed: int) -> dict:
     """One row: the run, its table, and what it ran on."""
     start = time.perf_counter()
     run = sslkit.pretrain("simclr", data, **budget, seed=seed, progress=False)
-    if run.history.step < run.config.steps:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
+    if run.stopped:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
         raise SystemExit(f"stopped at step {run.history.step}; no record is written")
     trained = time.perf_counter() - start
     table = run.evaluate().to_dict()

@@ -28,7 +28,7 @@ import sslkit
 from sslkit import augment, evaluation, nets, recipes
 from sslkit.datasets import Images
 from sslkit.device import Compute
-from sslkit.train import UNCHANGED
+from sslkit.train import unchanged
 
 MINUTE = 110  # steps of SimCLR with one thread, about a minute of two cores of the reference machine
 FEW = 6  # steps: one of each part of `quick`
@@ -131,7 +131,7 @@ def patches(data: Images) -> nets.Encoder:
     channels = min(3, data.shape[0])
     layer = nets.PatchDictionary(channels, 64)
     encoder = nets.Encoder(layer, dim=layer.dim, in_channels=channels, whiten=True, mirror=True)
-    x = augment.to_float(data.train.images[:UNCHANGED])
+    x = augment.to_float(unchanged(data))
     layer.fit(encoder.set_statistics(x).normalise(x))
     return encoder.eval().finish(x)
 

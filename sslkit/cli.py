@@ -55,7 +55,7 @@ def quickstart(options: argparse.Namespace) -> None:
     expected = sslkit.doctor.quickstart(method, data, minutes=options.minutes, **usual | few)
     print(sslkit.doctor.sentence(expected), flush=True)
     run = sslkit.pretrain(options.method, data, minutes=options.minutes, seed=options.seed, **few)
-    if run.history.step < run.config.steps:
+    if run.stopped:
         raise KeyboardInterrupt
     print("Evaluating beside the baselines, drawing the map, writing the report ...", flush=True)
     if data.labels is not None and len(data.labels.unique()) > 1:
@@ -111,7 +111,7 @@ def _train(options: argparse.Namespace, out: Path, stop: threading.Event) -> int
         options.method, data, steps=options.steps, minutes=options.minutes, seed=options.seed,
         batch_size=options.batch_size, resume=out, watch=watch, stop=stop,
     )  # fmt: skip
-    if run.history.step < run.config.steps:
+    if run.stopped:
         say(f"Stopped after step {run.history.step:,} of {run.config.steps:,}; the same command goes on.")
         return 130
     if rank == 0:

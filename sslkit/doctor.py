@@ -233,7 +233,7 @@ def sentence(found: Mapping[str, float]) -> str:
 def crowded(cores: float | None, threads: int) -> list[str]:
     """What to do if so many threads had so few cores on average, in one sentence; none if all is well or not known.
 
-    With two threads for a step and two other programs, one thread is twice as fast as two (RESULTS.md, "A busy machine").
+    Beside two other programs a step with one thread is twice as fast as with two (RESULTS.md, "Beside other programs").
     """
     if cores is None or cores >= CROWDED * threads:
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import operator
 from numbers import Integral
 
@@ -38,7 +37,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """Learn from X without labels. Returns itself; the same seed gives the same encoder."""
         if not isinstance(self.options, dict | None):
             raise TypeError(f'options is {self.options!r}; give a dictionary, such as {{"temperature": 0.2}}, or None.')
-        method, options = copy.deepcopy((self.method, self.options or {}))  # what was given is not trained in place
+        options = self.options or {}
         if "data" in options:
             raise ValueError("options has 'data': the pictures are X, the first argument of fit.")
         if own := sorted(set(options) & set(self.get_params(deep=False))):
@@ -51,8 +50,8 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         data = Images(x, None, torch.zeros(len(x), dtype=torch.uint8))  # all of it is the training split
         size = min(self.batch_size, len(x)) if isinstance(self.batch_size, Integral) else self.batch_size
         settings = {"batch_size": size, "marks": 0, "progress": False, **options}
-        run = pretrain(method, data, steps=self.steps, seed=self.seed, **settings)
-        if run.history.step < run.config.steps:  # Ctrl-C ends a training in good order, but this is not fitted
+        run = pretrain(self.method, data, steps=self.steps, seed=self.seed, **settings)
+        if run.stopped:  # Ctrl-C ends a training in good order, but this is not fitted
             raise KeyboardInterrupt
         self.encoder_, self.history_ = run.encoder, run.history
         return self

@@ -154,7 +154,7 @@ def row(method: str, data: datasets.Images, budget: dict, seed: int) -> dict:
         run = pretrain(entrant(method, data, seed), data, **budget, seed=seed, progress=False, marks=2)
     except FloatingPointError as error:  # a method that diverges has a row too: it says so
         return about | {"columns": {}, "diverged": str(error), "seconds": time.perf_counter() - start}
-    if run.history.step < run.config.steps:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
+    if run.stopped:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
         raise KeyboardInterrupt
     trained = time.perf_counter() - start
     table = evaluation.evaluate({"this encoder": evaluation.split_features(run.encoder, data)}, data)

@@ -272,6 +272,11 @@ class Run:
         return evaluation.features(self.encoder, x, where=self._where)
 
     @property
+    def stopped(self) -> bool:
+        """Whether the training ended before its last step: by Ctrl-C, a signal, or `stop`."""
+        return self.history is not None and self.history.step < self.config.steps
+
+    @property
     def _where(self) -> str | None:
         """Where features are made: on an accelerator, if one made the run; the encoder itself stays on the CPU."""
         trained_there = self.config is not None and self.config.device not in ("cpu", "auto")
@@ -286,7 +291,7 @@ class Run:
         """
         data, encoders = self.data, {"this encoder": self.encoder}
         finish = lambda encoder: copy.deepcopy(encoder).eval().finish(augment.to_float(unchanged(data)))
-        if self.history is not None and self.history.step < self.config.steps:  # it was stopped before that
+        if self.stopped:  # before it could be finished
             encoders["this encoder"] = finish(self.encoder)
         if self.untrained is not None:  # a dictionary and whitening need no training, so its baseline has them, too
             encoders["random encoder"] = finish(self.untrained)

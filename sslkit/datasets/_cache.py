@@ -30,13 +30,11 @@ def square(picture, size: int) -> np.ndarray:
     from PIL import Image, ImageOps
 
     picture.draft(None, (2 * size, 2 * size))  # lets JPEG decode at a fraction of its size
-    if picture.mode.startswith("I"):  # 16 bits a pixel, or 8 of 32
+    if picture.mode.startswith(("I", "F")):  # 16 bits a pixel, or 8 of 32; of floats nobody knows
         x = np.asarray(picture)
-        picture = Image.fromarray((x if x.max() < 256 and picture.mode == "I" else x // 256).astype(np.uint8))
-        if x.min() < 0 or x.max() > 65535:
+        if picture.mode == "F" or x.min() < 0 or x.max() > 65535:
             raise ValueError("Nobody knows what is black and what is white.")
-    if picture.mode == "F":
-        raise ValueError("Nobody knows what is black and what is white.")
+        picture = Image.fromarray((x if x.max() < 256 and picture.mode == "I" else x // 256).astype(np.uint8))
     picture = ImageOps.exif_transpose(picture).convert("RGBA")
     return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
