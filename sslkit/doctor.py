@@ -158,8 +158,9 @@ def quickstart(
     had meanwhile. settings: of `TrainConfig`. What cannot be predicted is left out.
     """
     config, cores = train.resolve(train.TrainConfig(steps=1, **settings)), None
-    if step is None:
-        step, cores = _cores(lambda: train.step_seconds(copy.deepcopy(method), data, config, warm=1, steps=3))
+    parts = len(config.resolutions)
+    if step is None:  # medians of three: right after an installation one of them may take seconds
+        step, cores = _cores(lambda: train.step_seconds(copy.deepcopy(method), data, config, steps=3 * parts))
     encode = encode_seconds(method.encoder, data)
     found = after_training(encode, data)
     if cores is not None and config.device == "cpu":  # who uses a GPU only waits for it
