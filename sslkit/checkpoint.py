@@ -127,6 +127,16 @@ def settle(config, stored: dict):
     return replace(config, **{name: stored[name] for name, value in asdict(config).items() if value in ("auto", None)})
 
 
+def put_weights(state: dict, method, place: str | Path) -> None:
+    """Give a method the weights of a checkpoint. Raises ValueError if they are of another one."""
+    try:
+        method.load_state_dict(state["weights"])
+    except RuntimeError as error:  # networks of one's own have no spec that could be compared
+        raise ValueError(
+            f"The checkpoint in {place} is of another network ({_first_line(error)}). Choose another folder."
+        ) from error
+
+
 class Keeper:
     """Keeps the checkpoint of one run in its folder. Without a folder it keeps nothing.
 
@@ -183,12 +193,7 @@ class Keeper:
             raise ValueError(
                 f"The checkpoint in {self.folder} was saved to be looked at, not to be continued. Choose another folder."
             )
-        try:
-            self.method.load_state_dict(self.state["weights"])
-        except RuntimeError as error:  # networks of one's own have no spec that could be compared
-            raise ValueError(
-                f"The checkpoint in {self.folder} is of another network ({_first_line(error)}). Choose another folder."
-            ) from error
+        put_weights(self.state, self.method, self.folder)
         if self.state["optimiser"] is not None:
             optimiser.load_state_dict(self.state["optimiser"])
         for name, value in self.state["history"].items():

@@ -81,8 +81,7 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = ENCODERS.get(name, nets.small_resnet)(_channels(data)) if encoder is None else _own(encoder, data)
-        if not encoder.knows_pixels:
-            encoder.set_statistics(augment.to_float(unchanged(data)))
+        tell_pixels(encoder, data)
         policy = views_for(data)
         known = FROM_DATA[name](policy, data) if name in FROM_DATA else {}
         settings = {"policies": (policy, policy), **known, **OPTIONS.get((name, data.name), {}), **options}
@@ -136,6 +135,12 @@ def encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make(_channels(data), **options)
+
+
+def tell_pixels(encoder: nets.Encoder, data: Images) -> None:
+    """Give an encoder that knows no pixel statistics yet those of the training split."""
+    if not encoder.knows_pixels:
+        encoder.set_statistics(augment.to_float(unchanged(data)))
 
 
 def _own(encoder: nets.Encoder, data: Images) -> nets.Encoder:

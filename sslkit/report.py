@@ -130,6 +130,12 @@ FINISHED = {  # what an encoder with layers that are fitted after training has t
     "whitened, which lets neighbours count every direction.",
     "result": " This network without training was finished in the same way: the difference is what training gave.",
 }
+MIRRORED = {
+    "loss": " A picture is then told together with its mirror image.",
+    "factors": " Right and left were made alike: each picture is told together with its mirror image, which helps to tell "
+    "classes, and costs the horizontal place and the side to which a thing turns.",
+}
+GROWING = {"loss": " The loss jumps where the views grow, because larger views are new to the network."}
 TEXT = {  # figure: (heading, what it is for)
     "views": (
         "What it was shown",
@@ -175,13 +181,13 @@ TEXT = {  # figure: (heading, what it is for)
 def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, ceiling: evaluation.Score | None) -> str:
     method = (run.method.spec or {}).get("name", "your method")
     title = f"{method} on {run.data.name}"
+    fitted = any(isinstance(layer, nets.Fitted) for layer in run.encoder.modules())
+    mirrored, growing = getattr(run.encoder, "mirror", False), len(set(run.config.resolutions)) > 1
+    additions = [FINISHED] * fitted + [MIRRORED] * mirrored + [GROWING] * growing
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]
-        if any(isinstance(layer, nets.Fitted) for layer in run.encoder.modules()):
-            text += FINISHED.get(name, "")
-        if name == "loss" and len(set(run.config.resolutions)) > 1:
-            text += " The loss jumps where the views grow, because larger views are new to the network."
+        text += "".join(more.get(name, "") for more in additions)
         body = plots.html(figure)
         if name in explorers:  # the figure is for print, and for readers without scripts
             body = f'{inline(explorers[name])}<div class="still">{body}</div>'

@@ -47,9 +47,9 @@ def pretrain(
     resume: a run folder. Checkpoints go there; if it holds one of this same run, training goes on, or is done already.
     progress: show a bar (by default wherever somebody can see it). watch, stop: see `sslkit.train.fit`.
     options: fields of `TrainConfig` (batch_size=, lr=, precision=, ...) or of the method (temperature=, encoder=, ...).
-    A method or an encoder that you give is copied; the encoder is then the untrained baseline, whether it has been trained
-    before or not, and `seed` does not reach what is in it. Ctrl-C ends the training in good order: the run has fewer steps
-    than its `config`.
+    A method or an encoder that you give is copied, and told the pixel statistics if it knows none; the encoder is then the
+    untrained baseline, whether it has been trained before or not, and `seed` does not reach what is in it. Ctrl-C ends the
+    training in good order: the run has fewer steps than its `config`.
     """
     check_budget(minutes, steps)
     data = _pictures(data)
@@ -121,19 +121,24 @@ def settled(method: str | Method, data: Images, seed: int, options: dict) -> tup
         return method, usual | settings
     if others:
         raise TypeError(f"Unknown options {', '.join(others)}: a Method that you built has its options already.")
-    return copy.deepcopy(method), settings  # what was given is not trained in place
+    method = copy.deepcopy(method)  # what was given is not trained in place
+    for encoder in method.modules():
+        if isinstance(encoder, nets.Encoder):
+            recipes.tell_pixels(encoder, data)
+    return method, settings
 
 
-def load(path: str | Path, data: str | Path | Images | None = None) -> Run:
+def load(path: str | Path, data: str | Path | Images | None = None, *, method: Method | None = None) -> Run:
     """Read a run folder, a checkpoint, or an exported encoder (`encoder.safetensors`, or a folder that holds one).
 
     data: the pictures it was trained on, for evaluation; by default they are loaded by name when they are first needed.
     Others may be given, too; a warning then says that they are others.
+    method: what was trained, if it or its encoder is your own: built as it was then. It is copied, and gets the weights.
     Raises FileNotFoundError or ValueError with one sentence.
     """
     path = Path(path)
     alone = path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists())
-    run = _load_encoder(path) if alone else _load_checkpoint(path)
+    run = _load_encoder(path) if alone else _load_checkpoint(path, method)
     if data is not None:
         run._data = data = _pictures(data)
         if data.fingerprint() != run.about["fingerprint"]:
@@ -145,17 +150,17 @@ def load(path: str | Path, data: str | Path | Images | None = None) -> Run:
     return run
 
 
-def _load_checkpoint(path: Path) -> Run:
+def _load_checkpoint(path: Path, own: Method | None) -> Run:
     state = checkpoint.read(path)
-    if state["method"] is None or state["encoder"] is None:
+    if own is None and None in (state["method"], state["encoder"]):
         raise ValueError(
-            f"{path} holds a method or an encoder of your own, which only your code can build. "
-            "Build it and call load_state_dict(sslkit.checkpoint.read(path)['weights'])."
+            f"{path} holds a method or an encoder of your own, which only your code can build. Build it as it was and give "
+            "it, too: load(path, method=...)."
         )
     config = TrainConfig(**state["config"])
-    method = recipes.build(state["method"], state["encoder"], seed=config.seed)
+    method = copy.deepcopy(own) if own else recipes.build(state["method"], state["encoder"], seed=config.seed)
     untrained = copy.deepcopy(method.encoder)
-    method.load_state_dict(state["weights"])
+    checkpoint.put_weights(state, method, path)
     if first := state.get("untrained"):
         untrained.load_state_dict(first)
     else:

@@ -162,7 +162,7 @@ def fit(
                 group["lr"], group["weight_decay"] = lr * factors["lr"], config.weight_decay * factors["decay"]
 
             with compute.autocast():
-                terms = engine(batch)
+                terms = _checked_terms(engine(batch), method)
             optimiser.zero_grad()
             terms["loss"].backward()
             optimiser.step()
@@ -398,6 +398,21 @@ def _append(history: History, row: dict, watch: Callable[[dict], None] | None) -
     history.rows.append({"step": history.step, **row, "seconds": history.seconds})
     if watch and distributed.world()[0] == 0:
         watch(history.rows[-1])
+
+
+def _checked_terms(terms: dict[str, Tensor], method: Method) -> dict[str, Tensor]:
+    """What `forward` has returned. Raises TypeError unless it is what `Method` asks for."""
+    who = f"forward of {type(method).__name__}"
+    if not isinstance(terms, dict) or "loss" not in terms:
+        found = f"a dictionary of {list(terms)}" if isinstance(terms, dict) else f"a {type(terms).__name__}"
+        raise TypeError(f'{who} returned {found}; it must be a dictionary, such as {{"loss": loss}}.')
+    for name, value in terms.items():
+        if not isinstance(value, Tensor) or value.ndim:
+            found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"as a {type(value).__name__}"
+            raise TypeError(f"{who} returned {name!r} {found}; it must be a tensor of one number, such as a mean.")
+    if not terms["loss"].requires_grad:
+        raise TypeError(f"{who} returned a loss without a gradient: nothing that it is made of can be trained.")
+    return terms
 
 
 def _checked(data: Images | Stream, config: TrainConfig) -> Images | Stream:

@@ -362,10 +362,47 @@ def test_a_method_of_your_own(tiny_shapes, tmp_path):
     )
     run = sslkit.pretrain(method, tiny_shapes, **QUICK)
     assert run.history.step == 6
+    assert run.encoder.knows_pixels
+    assert not method.encoder.knows_pixels  # it is a copy that was trained
     assert run.explore().plot().caption
     run.save(tmp_path)
-    with pytest.raises(ValueError, match="holds a method or an encoder of your own"):
+    with pytest.raises(ValueError, match=r"holds a method or an encoder of your own.*load\(path, method=...\)"):
         sslkit.load(tmp_path)
+    again = sslkit.load(tmp_path, tiny_shapes, method=method)
+    assert str(again.evaluate()) == str(run.evaluate())
+    assert all(torch.equal(value, run.method.state_dict()[name]) for name, value in again.method.state_dict().items())
+    assert not torch.equal(method.head.weight, run.method.head.weight)
+    with pytest.raises(ValueError, match="is of another network"):
+        sslkit.load(tmp_path, method=methods.SimCLR(small()))
+
+
+def test_an_encoder_of_other_channels_in_a_method_of_your_own(tiny_shapes):
+    grey = methods.SimCLR(nets.small_resnet(in_channels=1, widths=(8, 16)))
+    with pytest.raises(ValueError, match=r"takes images of shape \(B, 1, H, W\)"):
+        sslkit.pretrain(grey, tiny_shapes, **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        (lambda z: z.mean(), "returned a Tensor; it must be a dictionary"),
+        (lambda z: {"mse": z.mean()}, r"returned a dictionary of \['mse'\]; it must be a dictionary, such as"),
+        (lambda z: {"loss": z.mean(1)}, r"returned 'loss' of shape \(32,\); it must be a tensor of one number"),
+        (lambda z: {"loss": z.mean(), "norm": 3.0}, "returned 'norm' as a float; it must be a tensor of one number"),
+        (lambda z: {"loss": z.mean().detach()}, "returned a loss without a gradient"),
+    ],
+)
+def test_what_forward_must_return(terms, message, tiny_shapes):
+    class Mine(methods.Method):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.policies = small(), (Policy(),)
+
+        def forward(self, batch):
+            return terms(self.encoder(batch.views[0]))
+
+    with pytest.raises(TypeError, match="forward of Mine " + message):
+        sslkit.pretrain(Mine(), tiny_shapes, **QUICK)
 
 
 def test_pictures_without_labels(tiny_shapes, tmp_path):
@@ -488,6 +525,10 @@ def test_an_encoder_is_finished_after_the_last_step(tiny_shapes, tmp_path):
     page = run.report(tmp_path / "report").read_text()
     assert "The last point stands apart" in page
     assert "without training was finished in the same way" in page
+    assert "Right and left were made alike" in page
+    run.encoder.mirror = False
+    assert "Right and left were made alike" not in run.report(tmp_path / "unmirrored").read_text()
+    run.encoder.mirror = True
 
     again = sslkit.load(out, tiny_shapes)
     assert torch.equal(again.embed(tiny_shapes.test), run.embed(tiny_shapes.test))

@@ -45,24 +45,25 @@ class Images:
     def __post_init__(self):
         x = self.images
         if not isinstance(x, Tensor) or x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3, 4):
-            got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
             raise ValueError(
-                f"images must be a uint8 tensor (N, C, H, W) with C = 1, 3 or 4, not {got}; datasets.arrays converts."
+                f"images must be a uint8 tensor (N, C, H, W) with C = 1, 3 or 4, not {_what(x)}; datasets.arrays converts."
             )
         for name, dtype in (("labels", torch.int64), ("split", torch.uint8), ("groups", torch.int64)):
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Tensor) and value.dtype == dtype and value.ndim == 1):
-                got = f"{value.dtype} of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"{value!r:.40}"
-                raise ValueError(f"{name} must be a tensor (N,) of {dtype}, not {got}; datasets.arrays converts.")
+                raise ValueError(
+                    f"{name} must be a tensor (N,) of {dtype}, not {_what(value)}; datasets.arrays converts."
+                )
+        for name, value in self.factors.items():
+            kind = (value.dtype, value.ndim) if isinstance(value, Tensor) else None
+            if kind not in ((torch.int64, 1), (torch.float32, 2)):
+                raise ValueError(
+                    f"factor {name!r} is {_what(value)}; it must be a tensor: int64 (N,) for a class, float32 (N, d) for a "
+                    "number."
+                )
         for name, value in (self._rows() | self.factors).items():
             if len(value) != len(x):
                 raise ValueError(f"{name} has {len(value):,} entries, but there are {len(x):,} images.")
-        for name, value in self.factors.items():
-            if (value.dtype, value.ndim) not in ((torch.int64, 1), (torch.float32, 2)):
-                raise ValueError(
-                    f"factor {name!r} is {value.dtype} of shape {tuple(value.shape)}; a class is int64 (N,), a number is "
-                    "float32 (N, d)."
-                )
         if self.labels is not None and self.names and len(x):
             low, high = int(self.labels.min()), int(self.labels.max())
             if low < 0 or high >= len(self.names):
@@ -129,6 +130,10 @@ class Images:
 def not_ours(name: str) -> str:
     """A name for somebody's own pictures: the names of the kit's sets bring views that suit those."""
     return f"{name} (yours)" if name in OURS else name
+
+
+def _what(value) -> str:
+    return f"{value.dtype} of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"a {type(value).__name__}"
 
 
 def draw_split(labels: Tensor | None, groups: Tensor | None, n: int, *, seed=0, val=0.125, test=0.125) -> Tensor:

@@ -34,6 +34,8 @@ class Batch:
 class Method(nn.Module):
     """A way to learn: what to collect, what to minimise. The loss is `forward`, so that DistributedDataParallel sees it.
 
+    `forward(batch)` returns a dictionary of tensors with one number each: "loss", which is minimised, and whatever else the
+    history shall keep.
     `encoder` is what remains after training. `policies` are the views it asks for, one Policy each.
     `spec` is a dictionary of plain values from which `recipes.build` makes the same method again.
     """

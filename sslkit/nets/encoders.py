@@ -60,12 +60,15 @@ class Encoder(nn.Module):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Pixels as the body sees them, about zero with deviation one. (B, C, H, W) -> (B, C, H, W)."""
+        self._check(x)
+        return (x - self.mean) / self.std
+
+    def _check(self, x: Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f"This encoder takes images of shape (B, {self.in_channels}, H, W) and got {tuple(x.shape)}. "
                 "Give it such pictures, or build it with in_channels= the channels of your views (RGBA becomes 3)."
             )
-        return (x - self.mean) / self.std
 
     @property
     def knows_pixels(self) -> bool:
@@ -83,6 +86,7 @@ class Encoder(nn.Module):
     def set_statistics(self, x: Tensor) -> Encoder:
         """Take mean and standard deviation per channel, and first filters if they are made from patches, from images in
         [0, 1], (N, C, H, W). To be called before training. Returns itself."""
+        self._check(x)
         self.mean.copy_(x.mean(dim=(0, 2, 3)).reshape(-1, 1, 1))
         self.std.copy_(x.std(dim=(0, 2, 3)).clamp_min(1e-3).reshape(-1, 1, 1))
         if self.first_filters is not None:
