@@ -234,7 +234,7 @@ display(Markdown(f"With 10 labels per class, pretrained minus raw pixels: {gain_
 # | 1986 | Rumelhart, Hinton and Williams: a network must reproduce its input through a narrow layer. Bourlard and Kamp analyse it in 1988. Today it is called an *autoencoder* | the input |
 # | 1992 | Becker and Hinton: two networks look at neighbouring patches and must *agree* | the other patch |
 # | 2008 | Denoising autoencoder (Vincent and others): repair a damaged input | the undamaged input |
-# | 2014 | Exemplar-CNN ([1406.6909](https://arxiv.org/abs/1406.6909)): every picture is a class of its own, made of its changed copies | which picture it was |
+# | 2014 | Exemplar-CNN ([1406.6909](https://arxiv.org/abs/1406.6909)): every patch is a class of its own, made of its changed copies | which patch it was |
 # | 2015 | Context prediction ([1505.05192](https://arxiv.org/abs/1505.05192)): where did this patch lie beside that one? | the position |
 # | 2018 | Rotation ([1803.07728](https://arxiv.org/abs/1803.07728)); CPC ([1807.03748](https://arxiv.org/abs/1807.03748)); instance discrimination ([1805.01978](https://arxiv.org/abs/1805.01978)) | the angle; what comes next; which picture it was |
 # | 2020 | SimCLR ([2002.05709](https://arxiv.org/abs/2002.05709)): which two views belong together, among all views of a batch | which picture it was |
@@ -246,7 +246,7 @@ display(Markdown(f"With 10 labels per class, pretrained minus raw pixels: {gain_
 # |---|---|
 # | "Unsupervised" is another word for "self-supervised" | Self-supervised learning is one *kind* of unsupervised learning. *k*-means has no teaching signal, and is unsupervised too |
 # | It is good for privacy | Nobody has to look at the pictures to label them. But an encoder can betray which pictures it was trained on ([2108.11023](https://arxiv.org/abs/2108.11023)) |
-# | The "data-driven" kind began in 2013, with autoencoders on augmented copies | Autoencoders are of the 1980s. The nearest to "augmented copies" is Exemplar-CNN of 2014, and it is a classifier, not an autoencoder |
+# | The "data-driven" kind began in 2013, with autoencoders on augmented copies | Autoencoders are of the 1980s. Those on changed copies are denoising autoencoders, of 2008. Exemplar-CNN of 2014 has "augmented copies", too, and is a classifier, not an autoencoder |
 # | The "model-driven" kind began in 2017 with a latent-variable model; SimCLR is of this kind | Learning features with latent-variable models is older. And SimCLR has no latent variable and models no density: it compares two outputs of one ordinary network. In the article's own words it is "data-driven": it lives from copies and pseudo-labels |
 # | With pseudo-labels, one can only learn in the supervised way | Exemplar-CNN does. SimCLR only needs to know which rows belong together, and VICReg (notebook 07) does not even compare a picture with others: it needs them only for the spread of the batch |
 # | The step without labels is adversarial training | That is one way among many. There is no adversary in SimCLR |

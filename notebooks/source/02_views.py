@@ -4,8 +4,8 @@
 # **The question: what should not matter?**
 #
 # A *view* is a picture of a picture: cut out, mirrored, with other colours. Self-supervised learning shows a
-# network two views of each picture and asks for the same answer. So whatever the views change, the network learns
-# to ignore. You choose what it forgets before it has seen one picture.
+# network two views of each picture and asks for the same answer. So the network learns to ignore what the two views do not
+# share, such as the colour. You choose what it forgets before it has seen one picture.
 #
 # After this notebook you can
 #
@@ -58,8 +58,9 @@ plots.views_grid(few[:2], augment.views(few[:2], [mine] * 6, generator))
 
 # %% [markdown]
 # In the first figure the size, the place and the colour differ from view to view. All views in a row share the outline of
-# the shape and the pattern of the ground. So a network that gives them the same answer must look at the outline or
-# at the pattern. That is the whole idea. The rest of this notebook is about its parts.
+# the shape and the pattern of the ground. So a network that gives them the same answer can use the outline and the
+# pattern, and perhaps more that you have not noticed (notebook 05 finds it). That is the whole idea. The rest of this notebook is
+# about its parts.
 #
 # The second figure uses other views: small parts of the picture, in its own colours. Now place and size differ even more,
 # and the colours no longer do. You can change the policy and run the cell again.
@@ -603,7 +604,8 @@ print(f"{len(batch.views)} views make {len(pairs)} pairs")
 #
 # * A view is two matrices for rows and columns, one 3 x 3 matrix and an offset for colour. Draw first, then apply, and draw
 #   for each picture.
-# * What the views change, the network learns to ignore. What they keep, it may use as a shortcut.
+# * What two views do not share, the network learns to ignore; what they change only a little can stay (notebook 09). What they
+#   keep, it may use as a shortcut.
 # * Views are right or wrong for a task. Measure it; the loss will not tell you.
 #
 # **Further reading.** SimCLR and its study of views, arXiv 2002.05709 (section 3 and appendix A). Multi-crop: SwAV,

@@ -191,8 +191,9 @@ assert torch.allclose(one_term, by_formula)  # claim: one anchor's loss is a cro
 print(f"right answer: place {target} of {len(logits)}, loss of this anchor {one_term:.4f}")
 
 # %% [markdown]
-# So contrastive learning is ordinary classification. Only the labels are unusual: the class of a view is the number of its
-# picture, which costs nothing. These are called *pseudo-labels*. The right answer is a **place** in a list (here 5, because the
+# So the loss of one anchor is that of ordinary classification. Only its classes are unusual: they are the other views of this
+# batch, new in each step. The number of its picture, which costs nothing, says which one is right. Such numbers are called
+# *pseudo-labels*. The right answer is a **place** in a list (here 5, because the
 # anchor itself is left out). It is not a yes or no, and the place may be anywhere, if scores and place agree.
 #
 # ### Exercise 03a (15 minutes)

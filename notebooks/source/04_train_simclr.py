@@ -91,8 +91,8 @@ references = method.reference_values(128)
 print(f"loss {loss.item():.2f}, all points equal: {references['collapsed']:.2f}")
 
 # %% [markdown]
-# The loss is near ln(2N - 1), and usually a little above it. An untrained network knows nothing. It is even a little
-# worse than a network that calls all pictures equal, because its answers differ and the differences are wrong.
+# The loss is near ln(2N - 1), the value of a network that calls all pictures equal, and mostly a little below it. An untrained
+# network has learned nothing, but even with random weights two views of a picture are a little more alike than two pictures.
 #
 # **Backward.** PyTorch computes for every weight in which direction the loss grows: the *gradient*.
 
@@ -477,8 +477,8 @@ display(Markdown(
 # The easy task can be solved by comparing colours. So the network learned colours, and few shapes. A low loss says "the task
 # is solved". It does not say that the task was worth solving.
 #
-# **Third: the same again with another temperature.** The live run used 0.5. A lower temperature asks for more: not
-# only that the partner is nearest, but that it is nearest by far.
+# **Third: the same again with another temperature.** The live run used 0.5. A lower temperature looks almost only at the
+# pictures that are nearest, and a small lead of the partner over them is enough. A high one goes on pushing everybody away.
 
 # %%
 sharp = sslkit.pretrain("simclr", data, steps=60, **short, temperature=0.1)  # try: 0.05, 1.0
@@ -499,8 +499,8 @@ for name, r in {"0.5": live, "0.1": sharp}.items():
 # The loss looks at `z`, behind the head. After the training we throw the head away and keep `h`. Why keep
 # what the loss has never seen?
 #
-# The idea (SimCLR, section 4.2): views of a picture differ in colour, in place and in size. To call them equal, `z` must forget
-# these things. If the head does the forgetting, `h` can keep them.
+# The idea (SimCLR, section 4.2): views of a picture differ in colour, in place and in size. To call them equal, `z` has to forget
+# some of these things; how much, we measure below. If the head does the forgetting, `h` can keep them.
 #
 # We know every factor of these pictures, so it can be measured: how well can each factor be read from `h`, from `z`, and
 # from the untrained network? A number (size, hue, place) is scored by R² (1 is perfect, 0 is as good as always

@@ -565,8 +565,8 @@ lost = [factor for factor in trained if trained[factor].high < untrained[factor]
 display(Markdown(f"Worse than the random encoder: **{', '.join(lost)}**. You wrote: {my_prediction or 'nothing yet'}."))
 
 # %% [markdown]
-# "A good representation" is an unfinished sentence. It is good *for something*: for the factors that its views left
-# alone. If you want to sort pictures by colour, the untrained network is the better one, and the pixels (here as PCA)
+# "A good representation" is an unfinished sentence. It is good *for something*: for what two views of a
+# picture still share. If you want to sort pictures by colour, the untrained network is the better one, and the pixels (here as PCA)
 # are better still.
 #
 # And a probe sees only what is *linear*. The angle looks lost for everybody. But a square looks the same after a quarter turn,

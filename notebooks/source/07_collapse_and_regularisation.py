@@ -632,7 +632,8 @@ assert pull.value < votes["raw pixels"].high  # claim: pulling alone shows no mo
 
 # %% [markdown]
 # A contrast *with negatives* finds structure, given time. The article's own contrast has none, and shows
-# nothing that the raw pixels did not show already. (80 steps against 600 is not a fair race. The fair one is
+# nothing that the raw pixels did not show already. (It is above the untrained network, whose batch norms have seen no picture; notebook
+# 08 gives it some, and it rises. 80 steps against 600 is not a fair race. The fair one is
 # notebook 11.)
 #
 # **Regularisation prevents overfitting.** Here is a model small enough to test this many times: a linear

@@ -395,8 +395,8 @@ display(Markdown(f"With a predictor the cosine of the two gradients is {cosine:.
 # that the last word on the reason is not spoken. The loss still *has* collapsed solutions. The training does not go
 # there.
 #
-# So be careful with a sentence that you may read: "stop-gradient prevents collapse". Here it does, with these norms and
-# these rates. Try `nets.small_resnet(widths=(16, 32), norm="group")` in `new_encoder`, and `norm="group"` in `train`:
+# So be careful with a sentence that you may read: "stop-gradient prevents collapse". Here it does together with the predictor,
+# with these norms and these rates. Try `nets.small_resnet(widths=(16, 32), norm="group")` in `new_encoder`, and `norm="group"` in `train`:
 # then no picture of the batch knows of any other. Look at std and RankMe. (The authors of SimSiam found no evidence that
 # batch norm prevents the collapse.)
 #
@@ -587,7 +587,8 @@ display(Markdown(f"Best here: {best}. You wrote: {my_prediction or 'nothing yet'
 # Be honest with this table.
 #
 # * **SimCLR is clearly above the random encoder.** The others are just above its interval or overlap with it. Where two
-#   intervals overlap, a method has not shown that it learned anything. In later papers these methods equal or beat SimCLR (MoCo from version 2 on, arXiv
+#   intervals overlap, this table has not shown that a method learned anything. (All took the same pictures, so the interval of the
+#   *difference* would tell more, see notebook 06.) In later papers these methods equal or beat SimCLR (MoCo from version 2 on, arXiv
 #   2003.04297), after a training that is many thousand times as long. A teacher whose memory is as long as the whole training,
 #   as here, has no time to become a good one.
 # * It is one seed. Where two intervals overlap, this table does not say who is better. Notebook 11 compares all methods

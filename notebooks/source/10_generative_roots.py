@@ -87,8 +87,9 @@ results = {"raw pixels": exam(evaluation.baselines(data)["raw pixels"]), "random
 # target**.
 #
 # The article on which this kit is founded names this as the first kind of self-supervision, "data-driven": autoencoders on augmented copies,
-# since 2013. The history is longer. Bourlard and Kamp analysed autoencoders in 1988. What is nearest to
-# "augmented copies" is Exemplar-CNN of 2014 (arXiv 1406.6909), and it is no autoencoder.
+# since 2013. The history is longer. Bourlard and Kamp analysed autoencoders in 1988, and those on changed
+# copies are the denoising autoencoders of 2008 (section 3). Exemplar-CNN of 2014 (arXiv 1406.6909) has "augmented copies", too, and is no
+# autoencoder.
 #
 # Here it is, in ten lines:
 
@@ -433,7 +434,7 @@ assert auc["area of the crop"] > auc["gate"]  # claim: the area of the crop does
 #
 # ## 7. Masked autoencoding (12 minutes)
 #
-# The autoencoder came back in 2021 with a new task: **masked autoencoding** (MAE, arXiv 2111.06377). Cut the picture into *patches*, hide
+# The denoising autoencoder came back in 2021 in a new form: **masked autoencoding** (MAE, arXiv 2111.06377). Cut the picture into *patches*, hide
 # three quarters of them, and guess the hidden ones from the rest. The encoder is a *vision transformer*: it takes a set of patches, so it can be given the
 # visible ones and nothing else.
 #
@@ -510,7 +511,8 @@ assert min(hue[name] for name in keepers) > hue["simclr"] + 0.1  # claim: nothin
 #
 # * SimCLR, which compares views, has the highest kNN *here*, where we know which views fit. But its interval overlaps with those of gated
 #   SimCLR, raw pixels, denoising and SimCLR with small crops. By the linear probe, too, denoising cannot be told apart from it. BiGAN
-#   and rotation have a lower probe than the random encoder, but their intervals overlap with its interval, so this is not shown.
+#   and rotation have a lower probe than the random encoder, but their intervals overlap with its interval. This table shows no
+#   more; the interval of a *difference* would be narrower (notebook 06).
 # * Autoencoder, VAE, BiGAN and rotation have as much hue as the random encoder (about 0.5; the intervals overlap): nothing made them lose
 #   it. SimCLR and denoising have lost hue: the colours of what they must find or paint are not those of what they see. The
 #   target decides again. For a task about colours, the order would be another one.

@@ -125,7 +125,7 @@ show_table(["SimCLR, steps", *(f"seed {s}" for s in SEEDS), "mean"], [[w, *x, f"
 # * `dcl`, `dclw`: NT-Xent without the partner in the denominator; `dclw` also weights the pairs;
 # * `triplet`: the partner must be nearer than another picture, by a margin;
 # * `nnclr`: the partner is the nearest neighbour in a queue;
-# * `w_mse`: makes the directions of a batch independent and equally wide, then pulls;
+# * `w_mse`: makes the directions of a batch uncorrelated and equally wide, then pulls;
 # * `lejepa`: pulls, and makes the cloud of embeddings normal;
 # * `critic_pairs`, `critic_nce`: a small trained network in the place of the cosine;
 # * `article`: the method of the founding article.
@@ -326,7 +326,9 @@ if "PCA" in board.get("emoji", {}):
 
 # %% [markdown]
 # Look at `emoji` first. A vote on the principal components of the pixels, with no network at all, is above every method. By the
-# rule of notebook 06 (the best of all baselines over all exams) one minute of any method has bought nothing there.
+# rule of notebook 06 (the best of all baselines over all exams) one minute of any method has bought no better vote of neighbours.
+# By the probe, and with few labels, most have gained a little. (And the random encoder is a little too low: its batch norms have
+# seen no picture, see notebook 08.)
 #
 # Somebody may stand below a baseline, or not clearly above it. Is that method bad? The table cannot say so. It
 # says: *with these settings, in these minutes, on these pictures*. There are good reasons to be late:
@@ -468,7 +470,9 @@ for name, table in board.items():
 # %% [markdown]
 # First ask whether there is an order at all: the last lines compare how far the methods differ with how well a single score
 # is known. (1.48 times the median distance from the median is a standard deviation that a few outsiders do not spoil.) Where
-# the two are alike you look at a race of equals, as in section 5, and a ranking by luck agrees with nothing.
+# the two are alike many places are luck, as in section 5. But the second number is too large a yardstick: it is of other test pictures,
+# and all methods took the same ones, which moves them up and down together (notebook 06). A ranking by luck would agree
+# with nothing, so look at the correlations, too.
 #
 # A correlation of few methods is a noisy number itself; do not make much of its second digit. Where an order is real and two
 # measures disagree, neither is wrong. A linear probe asks which directions can be *found* with many labels. kNN asks what stands out *without*

@@ -387,10 +387,11 @@ assert all(a > b + 0.005 for a, b in zip(high, baskets["bought together"]))  # .
 #
 # `nt_xent` asks: *which of these halves belongs to this half?* A popular item is in many halves. It says little about
 # who belongs together, so the loss gives it little. The best possible answer to this question is not "how often are a
-# and b together" but "how *much more often than by chance*". This is a **density ratio** (CPC, arXiv 1807.03748): the loss
-# divides popularity out. Search engines like this. Whoever wants to sell does not.
+# and b together" but "how *much more often than by chance*". This is a **density ratio** (CPC, arXiv 1807.03748): the best answer
+# divides popularity out. Search engines like this. Whoever wants to sell does not. (Not all of it is gone here: the learned
+# cosine beats the oracle that knows the tastes and no popularity, so some of it is left.)
 #
-# But we know what was divided away, so we can put it back. What the loss learns is the cosine divided by the temperature τ,
+# But we know what should be divided away, so we can put it back. What the loss learns is the cosine divided by the temperature τ,
 # a logarithm. So add the logarithm of the popularity. No training, one line, and the defeat becomes the best list that was
 # not made by an oracle. (We did not tune the weight of this term. It is the one that the theory gives.)
 #
@@ -711,7 +712,7 @@ figure
 # * The loss sees two tables of numbers. Views and encoder are yours, and there the knowledge about the data comes in.
 # * Look for the strongest simple baseline, not for the weakest: LSA and not only TF-IDF, turned copies and not only one template, the
 #   same network untrained.
-# * A contrastive loss divides popularity away. For search this is good. For recommendations, put it back.
+# * The best answer to a contrastive loss divides popularity away. For search this is good. For recommendations, put it back.
 # * "It works on toys" is the end of this notebook and the beginning of the question.
 #
 # **Further reading.** Clustering short texts: "Supporting clustering with contrastive learning", arXiv 2103.12953.

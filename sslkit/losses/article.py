@@ -14,7 +14,7 @@ from sslkit.losses._checks import at_least_float32, check_positive, check_views,
 def distance_contrast(
     z1: Tensor, z2: Tensor, *, sigma: float = 1.0, epsilon: float = 1e-3, normalize: bool = False
 ) -> Tensor:
-    """Pull the two views of each image together, by squared distance. Nothing pushes apart, so it must collapse.
+    """Pull the two views of each image together, by squared distance. Nothing pushes apart: equal for all is a minimum.
 
     The article's contrast, the mean over the B pairs of
 

@@ -15,7 +15,7 @@ from sslkit.methods.base import Batch, Method, encode
 
 
 class ArticleSimCLR(Method):
-    """Pull the views of each image together and keep the weights small. Nothing pushes apart, so it must collapse.
+    """Pull the views of each image together and keep the weights small. Nothing pushes apart, and it collapses.
 
     Every view i has a feature network f_i and a projection matrix W_i of its own (shared=True: one for all views), and
     h_i = W_i f_i(x): the article's h is the projected vector. A similarity network g compares the k views. The objective is
