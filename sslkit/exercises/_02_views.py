@@ -151,7 +151,7 @@ def _uniform(*shape: int, low: int, high: int, generator: torch.Generator | None
 same = Zoo()
 same.add(
     "one draw for the whole batch",
-    "Every picture is moved by the same amount, so its place beside the others still tells which picture it is. Draw for each.",
+    "Every picture is moved by the same amount, so its place beside the others still tells which one it is. Draw for each.",
     lambda n_images, *, n_views=2, limit=4, generator: _uniform(
         n_views, 1, 2, low=-limit, high=limit + 1, generator=generator
     ).expand(-1, n_images, -1),
