@@ -128,6 +128,7 @@ FINISHED = {  # what an encoder with layers that are fitted after training has t
     "loss": " The last point stands apart: it was taken when the last step was done, and the encoder finished. How much "
     "each quarter looks like typical patches is told beside the network, if it has a dictionary of them; and features are "
     "whitened, which lets neighbours count every direction.",
+    "factors": " What the network has forgotten, its early stages and patches beside it may still tell, such as colours.",
     "result": " This network without training was finished in the same way: the difference is what training gave.",
 }
 MIRRORED = {
@@ -139,8 +140,8 @@ GROWING = {"loss": " The loss jumps where the views grow, because larger views a
 TEXT = {  # figure: (heading, what it is for)
     "views": (
         "What it was shown",
-        "The method never sees a label. It sees views: two random changes of the same picture. What differs between the "
-        "views of one picture is what the encoder learns to ignore.",
+        "The method never sees a label. It sees views: two random changes of the same picture. What the views of one "
+        "picture do not share, the encoder learns to ignore.",
     ),
     "loss": (
         "How it learned",
@@ -173,7 +174,7 @@ TEXT = {  # figure: (heading, what it is for)
     ),
     "factors": (
         "What survived, and what was forgotten",
-        "How well a linear probe reads each factor of the pictures. Factors that the views change are forgotten on purpose.",
+        "How well a linear probe reads each factor of the pictures. What two views do not share may be forgotten.",
     ),
 }
 

@@ -166,7 +166,7 @@ plots.neighbours(data.test.images[chosen], data.train.images[found], right)
 # %% [markdown]
 # What do the neighbours of one picture share, and what not? Look at the shape, the place, the size, the colour of the
 # shape and the colour of the ground. Compare with the views in section 1: what differs between two views of one picture
-# is what the encoder was taught to ignore.
+# is what the encoder was asked to ignore.
 
 # %% [markdown]
 # ## 5. Is it better than nothing? (8 minutes)

@@ -278,7 +278,7 @@ print(data)
 #
 # ## 3. Which views? (5 minutes)
 #
-# Two views of a picture differ in some things, and the encoder learns to ignore these (notebooks 02 and 09). So ask of each
+# Two views of a picture differ in some things, and the encoder is asked to ignore these (notebooks 02 and 09). So ask of each
 # operation: *may this change, and is it still the same for me?*
 #
 # | if your question is about | do not |
