@@ -374,6 +374,9 @@ def test_a_method_of_your_own(tiny_shapes, tmp_path):
     assert not torch.equal(method.head.weight, run.method.head.weight)
     with pytest.raises(ValueError, match="is of another network"):
         sslkit.load(tmp_path, method=methods.SimCLR(small()))
+    run.export(tmp_path / "encoder")
+    with pytest.raises(ValueError, match="is an exported encoder, which has no method"):
+        sslkit.load(tmp_path / "encoder", method=method)
 
 
 def test_an_encoder_of_other_channels_in_a_method_of_your_own(tiny_shapes):
