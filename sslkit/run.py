@@ -139,9 +139,7 @@ def load(path: str | Path, data: str | Path | Images | None = None, *, method: M
     path = Path(path)
     alone = path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists())
     if alone and method is not None:
-        raise ValueError(
-            f"{path} is an exported encoder, which has no method: give the folder of the run, or no method."
-        )
+        raise ValueError(f"{path} is an exported encoder, which has no method; give the folder of the run.")
     run = _load_encoder(path) if alone else _load_checkpoint(path, method)
     if data is not None:
         run._data = data = _pictures(data)
