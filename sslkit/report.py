@@ -183,7 +183,7 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
     method = (run.method.spec or {}).get("name", "your method")
     title = f"{method} on {run.data.name}"
     fitted = any(isinstance(layer, nets.Fitted) for layer in run.encoder.modules())
-    mirrored, growing = getattr(run.encoder, "mirror", False), len(set(run.config.resolutions)) > 1
+    mirrored, growing = run.encoder.mirror, len(set(run.config.resolutions)) > 1
     additions = [FINISHED] * fitted + [MIRRORED] * mirrored + [GROWING] * growing
     sections = []
     for name, figure in figures.items():

@@ -160,7 +160,7 @@ def _load_checkpoint(path: Path, own: Method | None) -> Run:
             "it, too: load(path, method=...)."
         )
     config = TrainConfig(**state["config"])
-    method = copy.deepcopy(own) if own else recipes.build(state["method"], state["encoder"], seed=config.seed)
+    method = recipes.build(state["method"], state["encoder"], seed=config.seed) if own is None else copy.deepcopy(own)
     untrained = copy.deepcopy(method.encoder)
     checkpoint.put_weights(state, method, path)
     if first := state.get("untrained"):

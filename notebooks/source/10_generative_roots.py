@@ -88,7 +88,7 @@ results = {"raw pixels": exam(evaluation.baselines(data)["raw pixels"]), "random
 #
 # The article on which this kit is founded names this as the first kind of self-supervision, "data-driven": autoencoders on augmented copies,
 # since 2013. The history is longer. Bourlard and Kamp analysed autoencoders in 1988, and those on changed
-# copies are the denoising autoencoders of 2008 (section 3). Exemplar-CNN of 2014 (arXiv 1406.6909) has "augmented copies", too, and is no
+# copies are the denoising autoencoders of 2008 (below). Exemplar-CNN of 2014 (arXiv 1406.6909) has "augmented copies", too, and is no
 # autoencoder.
 #
 # Here it is, in ten lines:

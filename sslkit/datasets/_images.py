@@ -133,7 +133,8 @@ def not_ours(name: str) -> str:
 
 
 def _what(value) -> str:
-    return f"{value.dtype} of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"a {type(value).__name__}"
+    shape = f"{value.dtype} of shape {tuple(value.shape)}" if hasattr(value, "shape") else ""
+    return shape if isinstance(value, Tensor) else f"{shape and shape + ', '}a {type(value).__name__}"
 
 
 def draw_split(labels: Tensor | None, groups: Tensor | None, n: int, *, seed=0, val=0.125, test=0.125) -> Tensor:

@@ -66,6 +66,10 @@ def test_it_says_what_it_is():
         ({"images": torch.zeros(20, 5, 4, 2).byte()}, r"C = 1, 3 or 4.*\(20, 5, 4, 2\)"),
         ({"images": torch.zeros(20, 2, 5, 3).byte()}, r"C = 1, 3 or 4"),
         ({"images": [1, 2]}, "a list"),
+        (
+            {"images": np.zeros((20, 3, 4, 5), np.uint8)},
+            r"not uint8 of shape \(20, 3, 4, 5\), a ndarray; datasets.arrays",
+        ),
         ({"labels": np.zeros(20, int)}, r"labels must be a tensor \(N,\) of torch.int64, not int64 of shape \(20,\)"),
         ({"labels": torch.zeros(20)}, "labels must be .*not torch.float32"),
         ({"labels": [0] * 20}, r"labels must be .*not a list"),
