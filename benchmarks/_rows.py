@@ -135,13 +135,18 @@ def small(name: str, data: Images, seed: int, **options) -> Method:
     return recipes.method(name, data, seed=seed, encoder=encoder, **options)
 
 
-def train(method: Method, data: Images, budget: dict, seed: int, **settings) -> tuple[sslkit.Run, dict]:
-    """Train a method, and what a record says about it."""
+def train(method: str | Method, data: Images, budget: dict, seed: int, **settings) -> tuple[sslkit.Run, dict]:
+    """Train a method, which is copied or built by name: the run, and what a record says about it."""
     settings = {"batch_size": 128, "precision": "float32", "progress": False, "marks": 0} | settings
     run = sslkit.pretrain(method, data, **budget, seed=seed, **settings)
     if run.stopped:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
         raise SystemExit(f"stopped at step {run.history.step}; no record is written")
-    return run, {"seed": seed, "config": run.card()["training"], "method": method.spec, "training": run.history.seconds}
+    return run, {
+        "seed": seed,
+        "config": run.card()["training"],
+        "method": run.method.spec,
+        "training": run.history.seconds,
+    }
 
 
 def probes(x: dict[str, torch.Tensor], data: Images) -> dict[str, float]:

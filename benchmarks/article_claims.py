@@ -135,7 +135,7 @@ def penalised(omega, seed, data, budget):
         guess = probe.predict(evaluation.features(run.encoder, views))
         values[name] = (guess == test_y).float().mean().item()
     values |= {"RankMe": evaluation.collapse(x["test"])["rankme"], "factors R²": mean_r2(x, data)}
-    values["Ω"] = losses.weight_penalty(method.method.parameters()).item()
+    values["Ω"] = losses.weight_penalty(run.method.method.parameters()).item()
     return {"group": "omega", "what": f"ω = {omega:g}", "omega": omega, **record, "values": values}
 
 

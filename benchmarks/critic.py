@@ -48,7 +48,7 @@ def measure(what, seed, data, budget):
     method = BUILD[what](data, seed)
     run, record = train(method, data, budget, seed)
     values = probes(evaluation.split_features(run.encoder, data), data)
-    return {"what": what, **record, "values": {**values, "partner found": partner_found(method, data.test)}}
+    return {"what": what, **record, "values": {**values, "partner found": partner_found(run.method, data.test)}}
 
 
 def untrained(seed, data, budget):

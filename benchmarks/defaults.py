@@ -59,16 +59,16 @@ CHANGES = {
         "four small views more, temperature 0.2": small_views(1.572, temperature=0.2),
     },
     "mae": {
-        "learning rate 0.003": Change({"lr": 1.0}),
-        "learning rate 0.001": Change({"lr": 1 / 3}),
-        "learning rate 0.0003": Change({"lr": 0.1}),
-        "learning rate 0.003, half is hidden": Change({"lr": 1.0, "mask_ratio": 0.5}),
-        "learning rate 0.001, half is hidden": Change({"lr": 1 / 3, "mask_ratio": 0.5}),
+        "learning rate 0.003": Change({"lr_scale": 1.0}),
+        "learning rate 0.001": Change({"lr_scale": 1 / 3}),
+        "learning rate 0.0003": Change({"lr_scale": 0.1}),
+        "learning rate 0.003, half is hidden": Change({"lr_scale": 1.0, "mask_ratio": 0.5}),
+        "learning rate 0.001, half is hidden": Change({"lr_scale": 1 / 3, "mask_ratio": 0.5}),
     },
     "bigan": {
-        "learning rate 0.0003": Change({"lr": 0.1}),
-        "learning rate 0.0001": Change({"lr": 0.03}),
-        "learning rate 0.001": Change({"lr": 0.3}),
+        "learning rate 0.0003": Change({"lr_scale": 0.1}),
+        "learning rate 0.0001": Change({"lr_scale": 0.03}),
+        "learning rate 0.001": Change({"lr_scale": 0.3}),
     },
 }
 

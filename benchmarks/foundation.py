@@ -16,7 +16,7 @@ import time
 from functools import partial
 
 import torch
-from _rows import QUICK, frame
+from _rows import QUICK, frame, train, where
 
 import sslkit
 
@@ -36,14 +36,11 @@ LEVELS = {  # knobs of `shapes` from easy to hard; the third is version 1
 def measure(data, budget: dict, seed: int) -> dict:
     """One row: the run, its table, and what it ran on."""
     start = time.perf_counter()
-    run = sslkit.pretrain("simclr", data, **budget, seed=seed, progress=False)
-    if run.stopped:  # Ctrl-C or SIGTERM end a run in good order, but it is no measurement
-        raise SystemExit(f"stopped at step {run.history.step}; no record is written")
+    run, about = train("simclr", data, budget, seed, batch_size=256, precision="auto", marks=10)
     trained = time.perf_counter() - start
     table = run.evaluate().to_dict()
-    return {
-        "data": data.name, "seed": seed, "budget": budget, "columns": table["columns"], "notes": table["notes"],
-        "config": run.card()["training"], "method": run.card()["method"],
+    return about | {
+        "data": data.name, "budget": budget, "columns": table["columns"], "notes": table["notes"],
         "seconds": {"training": trained, "all": time.perf_counter() - start},
         "images_per_second": run.history.rows[-1]["images_per_second"],
     }  # fmt: skip
@@ -87,14 +84,11 @@ def tables(records: list[dict]) -> str:
             lines.append(
                 f"| {r['level']} | " + " | ".join([*cells, f"{r['columns']['raw pixels']['kNN']['value']:.2f}"]) + " |"
             )
-        out.append("### Accuracy against difficulty\n\n396 steps each, one seed.\n\n" + "\n".join(lines))
+        steps = ", ".join(f"{n:,}" for n in sorted({r["config"]["steps"] for r in levels}))
+        out.append(f"### Accuracy against difficulty\n\n{steps} steps each, one seed.\n\n" + "\n".join(lines))
     if records:
-        m = next(iter(records.values()))["machine"]
         rate = sorted(r["images_per_second"] for r in records.values())[len(records) // 2]
-        out.append(
-            f"Machine: {m['cores']} thread(s), {m['processor']}, {m['capability']}; PyTorch {m['torch']}, "
-            f"Python {m['python']}, sslkit {m['sslkit']} at commit {m['commit']}; about {rate:,.0f} images per second."
-        )
+        out.append(f"{where(list(records.values()))} About {rate:,.0f} images per second.")
     return "\n\n".join(out)
 
 

@@ -43,7 +43,7 @@ def measure(what, seed, data, budget):
     per_epoch = len(data.train) // run.config.batch_size
     values = {
         **values,
-        **judged(method, data.test),
+        **judged(run.method, data.test),
         "seconds per epoch": run.history.seconds / run.history.step * per_epoch,
     }
     return {"what": what, **record, "values": values}

@@ -14,7 +14,6 @@ It has a loop of its own, because it tries what the kit has not: Muon (Keller Jo
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -105,7 +104,7 @@ def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float
     encoder = nets.small_resnet(min(3, images.shape[1]), whiten=recipe.ridge is not None, **ends)
     encoder.set_statistics(augment.to_float(images[:UNCHANGED]))
     network = nn.Sequential(encoder, nets.projection_head(encoder.dim, 512, 128)).to(memory_format=torch.channels_last)
-    averaged = copy.deepcopy(encoder) if recipe.average else encoder
+    teacher = nets.Teacher(encoder) if recipe.average else None
     matrices = [p for p in encoder.parameters() if p.ndim > 1] if recipe.muon else []
     optimiser = adamw([p for p in network.parameters() if all(p is not m for m in matrices)], recipe.lr)
     momenta = [torch.zeros_like(p) for p in matrices]
@@ -131,8 +130,9 @@ def train(recipe: Recipe, images: Tensor, policy: augment.Policy, seconds: float
             for weight, momentum in zip(matrices, momenta):
                 weight.mul_(1 - 0.02 * factor * 0.05).sub_(muon(weight.grad, momentum), alpha=0.02 * factor)
             if recipe.average:
-                follow(averaged, encoder, min(recipe.average, (step + 1) / (step + 10)))
+                teacher.follow(encoder, min(recipe.average, (step + 1) / (step + 10)))
         step += 1
+    averaged = teacher.network if teacher else encoder
     averaged.eval().finish(augment.to_float(images[:UNCHANGED]))
     if recipe.ridge not in (None, 1.0):
         averaged.whitening.set_fitted(False)
@@ -168,13 +168,6 @@ def muon(gradient: Tensor, momentum: Tensor) -> Tensor:
         x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
     x = x if wide else x.T
     return (x * max(1.0, len(x) / x.shape[1]) ** 0.5).reshape(gradient.shape)
-
-
-def follow(averaged: nn.Module, module: nn.Module, keep: float) -> None:
-    for mean, now in zip(averaged.parameters(), module.parameters()):
-        mean.lerp_(now, 1 - keep)
-    for mean, now in zip(averaged.buffers(), module.buffers()):
-        mean.copy_(now)
 
 
 def judge(encoder: nets.Encoder, x: Tensor, y: Tensor, val_x: Tensor, val_y: Tensor) -> dict[str, float]:

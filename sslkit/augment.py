@@ -339,6 +339,12 @@ def _inside(start, length, side):
 
 def _white(images):
     """The value of white: 255 for uint8, 1 for floats."""
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            f"Images are a {type(images).__name__}; expected a tensor. datasets.arrays makes one of arrays."
+        )
+    if images.is_floating_point() and images.device.type == "cpu" and images.numel() and images.max() > 2:
+        raise ValueError(f"Images are floats up to {images.max():.4g}; expected 0 to 1: divide by 255.")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"Images are {images.dtype}; expected uint8 from 0 to 255 or floats from 0 to 1.")
     return 255.0 if images.dtype == torch.uint8 else 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import json
 import math
 import os
 import pickle
@@ -36,7 +36,7 @@ def write_file(path: str | Path, save: Callable[[BinaryIO], object]) -> None:
 
     A full disk or a crash leaves an earlier file as it was. Raises OSError with one sentence when it cannot be written.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def read(path: str | Path) -> dict:
 
     Raises FileNotFoundError, or ValueError with one sentence for a file that is cut short, foreign or of another format.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     path = path / FILE if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint at {path}. Give the folder of a run, or its {FILE}.")
@@ -86,7 +86,7 @@ def check_writable(folder: str | Path) -> Path:
 
     Raises OSError with one sentence.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):
@@ -116,7 +116,7 @@ def check_free(folder: str | Path) -> Path:
 
 def exists(folder: str | Path) -> bool:
     """Whether a run folder holds a checkpoint. Raises ValueError if it does for some processes only."""
-    found = (Path(folder) / FILE).exists()
+    found = (Path(folder).expanduser() / FILE).exists()
     if found != distributed.agree(found):
         raise ValueError(f"Not all processes see the same files in {folder}. Choose a folder that all machines share.")
     return found
@@ -149,11 +149,11 @@ class Keeper:
         self.folder = None if folder is None else check_writable(folder)
         self.method, self.source, self.state, self.saved = method, data, None, -math.inf
         self.data = describe(data) if self.folder else None
+        _check_spec("method", method.spec)
+        _check_spec("encoder", getattr(method.encoder, "spec", None))
         if self.folder:
             weights = method.encoder.state_dict()
             self.untrained = {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
-            _check_spec("method", method.spec)
-            _check_spec("encoder", method.encoder.spec)
         if self.folder and exists(self.folder):
             self.state = read(self.folder)
             self.untrained = self.state.get("untrained") or self.untrained  # what it was before its first step
@@ -168,19 +168,21 @@ class Keeper:
         stored = asdict(type(config)(**self.state["config"]))
         config = settle(config, stored)
         encoder, known = self.method.encoder.spec, self.state["encoder"]
+        named = lambda data: f"{data['name']} ({data['fingerprint']})"
         versus = {
+            "data": (named(self.state["data"]), named(self.data)),
             "method": (self.state["method"], self.method.spec),
             # What an older checkpoint does not know of did not exist then.
             "encoder": (known and {**(encoder or {}), **known}, encoder),
-            "data": (self.state["data"]["fingerprint"], self.data["fingerprint"]),
             "processes": (self.state["processes"], distributed.world()[1]),
             **{name: (stored[name], value) for name, value in asdict(config).items()},
         }
         for name, pair in versus.items():
             if pair[0] != pair[1]:
-                name, before, now = _difference(name, *pair)
+                name, *values = _difference(name, *pair)
+                before, now = (text if len(text := repr(value)) < 100 else f"{text[:100]}..." for value in values)
                 raise ValueError(
-                    f"The checkpoint in {self.folder} is of another run: its {name} was {before!r}, now it is {now!r}. "
+                    f"The checkpoint in {self.folder} is of another run: its {name} was {before}, now it is {now}. "
                     "Choose another folder, or ask for the same run again."
                 )
         return config
@@ -247,13 +249,10 @@ def slower(lr: float) -> str:
 
 
 def _check_spec(what: str, spec) -> None:
-    """What could be written and never read again is found before the first step."""
-    kept = io.BytesIO()
+    """What could not be written, or never be read again, is found before the first step."""
     try:
-        torch.save(plain(spec), kept)
-        kept.seek(0)
-        torch.load(kept, weights_only=True)
-    except Exception as error:
+        json.dumps(plain(spec))
+    except TypeError as error:
         raise TypeError(
             f"The {what}'s spec holds more than numbers, strings, lists and dictionaries: {spec!r}."
         ) from error

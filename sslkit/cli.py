@@ -15,6 +15,7 @@ from pathlib import Path
 import sslkit
 
 LONG = 200  # steps from which on it is worth a few more to say how long they will take
+TEST = 5  # of fewer pictures there is no map
 FEW, MANY = 32, 512  # training pictures: from MANY on the usual batch is used, below FEW there is nothing to learn from
 
 
@@ -46,6 +47,8 @@ def quickstart(options: argparse.Namespace) -> None:
     print(f"Data: {data}", flush=True)
     print(f"Learning without labels: {options.method}, {options.minutes:g} minutes, seed {options.seed}.", flush=True)
     few = {}
+    if len(data.test) < TEST:
+        raise ValueError(f"quickstart needs {TEST} test pictures at least; {data.name!r} has {len(data.test)}.")
     if len(data.train) < FEW:
         raise ValueError(f"quickstart needs {FEW} training pictures at least; {data.name!r} has {len(data.train)}.")
     if MANY > len(data.train) >= FEW:
@@ -54,9 +57,10 @@ def quickstart(options: argparse.Namespace) -> None:
     method, usual = sslkit.recipes.recipe(options.method, data, seed=options.seed)
     expected = sslkit.doctor.quickstart(method, data, minutes=options.minutes, **usual | few)
     print(sslkit.doctor.sentence(expected), flush=True)
-    run = sslkit.pretrain(options.method, data, minutes=options.minutes, seed=options.seed, **few)
+    run = sslkit.pretrain(method, data, steps=expected["steps"], seed=options.seed, **usual | few)
     if run.stopped:
         raise KeyboardInterrupt
+    run.save(options.out)  # whatever happens to the report
     print("Evaluating beside the baselines, drawing the map, writing the report ...", flush=True)
     if data.labels is not None and len(data.labels.unique()) > 1:
         print(f"The same network, half a minute from scratch with all labels: {run.ceiling}", flush=True)

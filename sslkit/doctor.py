@@ -168,10 +168,9 @@ def quickstart(
     pictures = 2 * min(config.probe, len(data.val)) + min(2 * config.probe, len(data.train))
     looks = (config.marks + 1) * pictures * encode / (len(data) + len(data.test))
     steps = max(train.FEWEST, int((60 * minutes - looks) / step))
-    trial = (train.WARM + 20) * step  # of `train.steps_for`
-    found |= {"steps": steps, "training": trial + looks + steps * step}
-    if data.labels is not None and len(data.labels.unique()) > 1:  # one view a step instead of two
-        found["ceiling"] = max(60 * CEILING, train.FEWEST * step / 2) + trial / 2
+    found |= {"steps": steps, "training": looks + steps * step}
+    if data.labels is not None and len(data.labels.unique()) > 1:  # one view a step instead of two; a trial counts them
+        found["ceiling"] = max(60 * CEILING, train.FEWEST * step / 2) + (train.WARM + 20) * step / 2
     return found
 
 

@@ -16,3 +16,9 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
     near = get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+
+
+def require(condition: object, message: str, error: type[Exception] = ValueError) -> None:
+    """Raise `error` with this sentence unless the condition holds."""
+    if not condition:
+        raise error(message)

@@ -62,10 +62,10 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         given, X = X, check_array(X, allow_nd=True, estimator=self, input_name="X")
         if X.ndim == 2:  # only rows have columns that could be counted, and names for them
             validate_data(self, given, reset=False, skip_check_array=True)
-        if self.dtype_ == np.uint8 and X.dtype.kind == "f" and 0 < X.max() <= 1:
+        if self.pixel_range_[1] > 2 and X.dtype.kind == "f" and 0 < X.max() <= 1:
             raise ValueError(
-                f"X is {X.dtype} with {X.max():.4g} as its largest number, but fit saw uint8 from 0 to 255: give uint8, or "
-                "X * 255."
+                f"X is {X.dtype} with {X.max():.4g} as its largest number, but fit saw {self.dtype_} up to "
+                f"{self.pixel_range_[1]:g}: give the same scale, such as X * 255."
             )
         x = self._pictures(X)
         if tuple(x.shape[1:]) != self.image_shape_:

@@ -43,6 +43,11 @@ def fine_tune(
     KeyboardInterrupt if it is stopped.
     """
     check_budget(minutes, steps)
+    for name, value, kind in (("encoder", encoder, Encoder), ("data", data, Images)):
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"{name} is a {type(value).__name__}; give {'run.encoder' if kind is Encoder else 'Images'}."
+            )
     if "marks" in options:
         raise ValueError("marks is no option of fine_tune: looks at the representation belong to pretraining.")
     if per_class is not None and not (isinstance(per_class, Integral) and per_class >= 1):
@@ -52,6 +57,8 @@ def fine_tune(
     if not (data.split == 2).any():
         raise ValueError(f"{data.name!r} has no test pictures, on which the score is measured.")
     y = _target(data, target)
+    if per_class is not None and y.is_floating_point():
+        raise ValueError(f"per_class is {per_class}, but {target!r} is a number and has no classes: leave it out.")
     if not y.is_floating_point() and y.min() < 0:
         raise ValueError(f"{target} has classes down to {int(y.min())}; they are numbered from 0.")
     known = y.isfinite().all(1) if y.is_floating_point() else torch.ones(len(y), dtype=torch.bool)
@@ -108,7 +115,7 @@ def _target(data: Images, target: str) -> torch.Tensor:
 
 def _chosen(y: torch.Tensor, data: Images, per_class: int | None, seed: int) -> torch.Tensor:
     """Which pictures may be learned from: all, or so many of each class, drawn by seed. (N,) bool."""
-    if per_class is None or y.is_floating_point():
+    if per_class is None:
         return torch.ones(len(y), dtype=torch.bool)
     chosen = torch.zeros(len(y), dtype=torch.bool)
     order = torch.randperm(len(y), generator=seeds.generator(seed, "labelled"))

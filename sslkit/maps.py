@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sslkit import checkpoint, device
 from sslkit.datasets._cache import cache_folder
+from sslkit.errors import require
 
 # 1,000 steps, scikit-learn's default, take a third longer than 750 for the same neighbours and the same trustworthiness.
 STEPS, WARM_STEPS = 750, 250
@@ -32,7 +33,7 @@ def pca(x: Tensor, *, dim: int = 2) -> Tensor:
     that a map keeps is `y.var(0).sum() / x.var(0).sum()`. Raises ValueError if `dim` exceeds N or D.
     """
     x = _points("x", x)
-    _need(1 <= dim <= min(x.shape), f"dim is {dim}, but x {tuple(x.shape)} has principal axes 1 to {min(x.shape)}.")
+    require(1 <= dim <= min(x.shape), f"dim is {dim}, but x {tuple(x.shape)} has principal axes 1 to {min(x.shape)}.")
     return ((x - x.mean(0)) @ _principal(x)[1][:dim].T).float()
 
 
@@ -48,10 +49,12 @@ def tsne(x: Tensor, *, perplexity: float = 30.0, seed: int = 0, init: str | Tens
     from sklearn.manifold import TSNE
 
     x, start, steps, exaggeration = _points("x", x), init, STEPS, 12.0
-    _need(1 <= perplexity < len(x) / 3, f"perplexity is {perplexity:g}, but 1 <= p < N / 3 = {len(x) / 3:g} is needed.")
+    require(
+        1 <= perplexity < len(x) / 3, f"perplexity is {perplexity:g}, but 1 <= p < N / 3 = {len(x) / 3:g} is needed."
+    )
     given = init if isinstance(init, str) else tuple(init.shape)
     known = given in ("pca", "random", (len(x), 2))
-    _need(known, f'init is {given!r}, but must be "pca", "random" or a map of shape ({len(x)}, 2).')
+    require(known, f'init is {given!r}, but must be "pca", "random" or a map of shape ({len(x)}, 2).')
     if x.std(0).max() <= 1e-6 * x.abs().max():  # what is left is rounding, and t-SNE would blow it up
         return torch.zeros(len(x), 2)
     if not isinstance(init, str):  # a warm start: the map is there already, so it only has to go on
@@ -74,10 +77,13 @@ def aligned(snapshots: Tensor, *, method: str = "pca", perplexity: float = 30.0)
     what it knew; their extents, which mean nothing, are made equal. Started apart, t-SNE maps turn and flip, and an
     animation of them shows nothing else.
     """
-    snapshots = torch.as_tensor(snapshots).detach().cpu()
+    snapshots = torch.stack([torch.as_tensor(x).detach().cpu() for x in snapshots])
     known = snapshots.ndim == 3 and method in ("pca", "tsne")
-    _need(known, f'aligned needs snapshots (S, N, D) and "pca" or "tsne", got {tuple(snapshots.shape)} and {method!r}.')
+    require(
+        known, f'aligned needs snapshots (S, N, D) and "pca" or "tsne", got {tuple(snapshots.shape)} and {method!r}.'
+    )
     if method == "pca":
+        _points("snapshots", snapshots.flatten(0, 1))
         axes = _principal(_points("the last snapshot", snapshots[-1]))[1][:2]
         return ((snapshots.double() - snapshots.double().mean(1, keepdim=True)) @ axes.T).float()
     maps = [tsne(snapshots[0], perplexity=perplexity)]
@@ -116,7 +122,7 @@ def neighbours(x: Tensor, *, k: int = 10, of: Tensor | None = None, chunk: int =
     of: the numbers (M,) of the points that are asked for, `-> (M, k)`; by default all.
     """
     x = _points("x", x)
-    _need(1 <= k < len(x), f"k is {k}, but {len(x)} points have 1 to {len(x) - 1} neighbours each.")
+    require(1 <= k < len(x), f"k is {k}, but {len(x)} points have 1 to {len(x) - 1} neighbours each.")
     return torch.cat([d.topk(k, largest=False).indices for d in _distances(x, chunk, of)])
 
 
@@ -142,7 +148,7 @@ def trustworthiness(x: Tensor, y: Tensor, *, k: int = 10, chunk: int = 1024) -> 
 def trust(x: Tensor, y: Tensor, *, k: int = 10, chunk: int = 1024) -> Tensor:
     """The trustworthiness of every single point of the map y, whose mean is `trustworthiness`: `-> (N,)` float64, 0 to 1."""
     (x, y), n, excess = _pair(x, y), len(x), []
-    _need(1 <= k < n / 2, f"k is {k}, but must be from 1 to below N / 2 = {n / 2:g}.")
+    require(1 <= k < n / 2, f"k is {k}, but must be from 1 to below N / 2 = {n / 2:g}.")
     for d, seen in zip(_distances(x, chunk), neighbours(y, k=k, chunk=chunk).split(chunk)):
         ranks = [(d < one[:, None]).sum(1, dtype=torch.int32) + 1 for one in d.gather(1, seen).T]  # k times (chunk,)
         excess.append((torch.stack(ranks) - k).clamp(min=0).sum(0))
@@ -179,17 +185,12 @@ def _distances(x: Tensor, chunk: int, of: Tensor | None = None):
 
 def _points(name: str, x: Tensor) -> Tensor:
     x = torch.as_tensor(x).detach().cpu().double()
-    _need(x.ndim == 2 and len(x) > 1, f"{name} has shape {tuple(x.shape)}, but a map needs (N, D) with N > 1 points.")
+    require(x.ndim == 2 and len(x) > 1, f"{name} has shape {tuple(x.shape)}, but a map needs (N, D) with N > 1 points.")
     bad = (~x.isfinite()).any(1).sum().item()
-    _need(bad == 0, f"{name} has NaN or infinity in {bad} of {len(x)} rows, which no map can place: drop these rows.")
+    require(bad == 0, f"{name} has NaN or infinity in {bad} of {len(x)} rows, which no map can place: drop these rows.")
     return x
 
 
 def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    _need(len(x) == len(y), f"x has {len(x)} points and y has {len(y)}, but y must be a map of the points of x.")
+    require(len(x) == len(y), f"x has {len(x)} points and y has {len(y)}, but y must be a map of the points of x.")
     return _points("x", x), _points("y", y)
-
-
-def _need(ok: bool, otherwise: str) -> None:
-    if not ok:
-        raise ValueError(otherwise)

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from sslkit.errors import unknown
+from sslkit.errors import require, unknown
 
 # Ten colours per theme that people with any kind of colour vision can tell apart (the tests measure it); the first four
 # have the contrast that text needs. From the eleventh class on, the marker changes. Tones: paper, ink, grey for what
@@ -136,7 +136,7 @@ def neighbours(queries, found, hits=None):
     """
     found, hits = torch.as_tensor(found), np.zeros((0, 0)) if hits is None else np.asarray(hits, dtype=bool)
     q, k = found.shape[:2]
-    _need(hits.shape in [(0, 0), (q, k)], f"hits must have shape ({q}, {k}), one mark for each neighbour.")
+    require(hits.shape in [(0, 0), (q, k)], f"hits must have shape ({q}, {k}), one mark for each neighbour.")
     pitch = 1.22 if hits.size else 1.0
     fig, ax = _draw_shelf(queries, found.unbind(1), range(1, k + 1), pitch)
     for (i, j), hit in np.ndenumerate(hits):
@@ -158,7 +158,7 @@ def loss_curve(rows: Sequence[Mapping], references: Mapping[str, float] | None =
     for name, key in {"loss": "loss", "online kNN accuracy": "knn", "RankMe": "rankme"}.items():
         if points := [(row["step"], row[key]) for row in rows if np.isfinite(row.get(key, np.nan))]:
             tracks[name] = np.array(points, dtype=float).T
-    _need("loss" in tracks, 'rows has no finite "loss": give the history.rows of a run with at least one step.')
+    require("loss" in tracks, 'rows has no finite "loss": give the history.rows of a run with at least one step.')
     n, last = len(tracks), tracks["loss"][0, -1]
     fig, axes = _page(7, 1.1 + 2 / n, n, sharex=True, height_ratios=[2.7, 1, 1][:n])
     for i, (ax, (name, (x, y))) in enumerate(zip(axes, tracks.items())):
@@ -169,8 +169,7 @@ def loss_curve(rows: Sequence[Mapping], references: Mapping[str, float] | None =
         _label_ends(ax, name, {} if i else references)
         said.append(f"{name} {y[0]:.3g} to {recent[-1]:.3g}")
     axes[-1].set(xlabel="step", xlim=(0, max(1, last)))
-    lines = [f"{n} {value:.3g}" + f" ({MEANINGS.get(n)})" * (n in MEANINGS) for n, value in references.items()]
-    caption = f"In {last:,.0f} steps: {', '.join(said)}." + f" Dashed: {', '.join(lines)}." * bool(lines)
+    caption = f"In {last:,.0f} steps: {', '.join(said)}." + _dashed(references)
     return fig, caption, f"Line plots over the steps of training: {', '.join(tracks)}."
 
 
@@ -227,11 +226,8 @@ def training(
 
         marks = [Line2D([], [], **_series(i)) for i in range(len(runs))]
         fig.legend(marks, list(runs), loc="outside upper center", ncols=3 if max(map(len, runs)) < 36 else 2)
-    lines = [f"{n} {value:.3g}" + f" ({MEANINGS.get(n)})" * (n in MEANINGS) for n, value in (references or {}).items()]
-    caption = (
-        " ".join(f"{name}: {', '.join(words)}." for name, words in said.items() if words) or "No step is done yet."
-    )
-    caption += f" Dashed: {', '.join(lines)}." * bool(lines)
+    words = [f"{name}: {', '.join(words)}." for name, words in said.items() if words]
+    caption = (" ".join(words) or "No step is done yet.") + _dashed(references or {})
     drawn = f"over the steps of training: {', '.join(panels)}" + ", and spectra" * (spectra is not None)
     return fig, caption, f"Line plots {drawn}." if tracks else f"Empty plots, {drawn}: nothing was trained yet."
 
@@ -290,10 +286,12 @@ def similarity_matrix(z1, z2=None):
     s = _array("z1", z1, 2)
     if z2 is not None:
         z2 = _array("z2", z2, 2)
-        _need(s.shape == z2.shape, f"z1 has shape {s.shape} and z2 {z2.shape}, but row i of both must show picture i.")
+        require(
+            s.shape == z2.shape, f"z1 has shape {s.shape} and z2 {z2.shape}, but row i of both must show picture i."
+        )
         s = (normalize(torch.tensor(s)) @ normalize(torch.tensor(z2)).T).numpy()
     n, pairs = len(s), np.diag(s)
-    _need(s.shape == (n, n) and n > 1, f"the matrix of cosines has shape {s.shape}, but must be (B, B) with B > 1.")
+    require(s.shape == (n, n) and n > 1, f"the matrix of cosines has shape {s.shape}, but must be (B, B) with B > 1.")
     fig, [ax] = _page(4.8, 4)
     fig.colorbar(ax.imshow(s, vmin=-1, vmax=1), shrink=0.6, ticks=[-1, 0, 1], label="cosine").outline.set_visible(False)
     ax.set(xlabel="second views", ylabel="first views", xticks=[], yticks=[])
@@ -422,7 +420,7 @@ def view_by_hand(image, view, rows, columns, colour=None):
     """
     rows, columns = _array("rows", rows, 2), _array("columns", columns, 2)
     colour = np.eye(len(view)) if colour is None else _array("colour", colour, 2)
-    _need(rows.shape[1] == image.shape[1], f"rows {rows.shape} must have as many columns as the picture has rows.")
+    require(rows.shape[1] == image.shape[1], f"rows {rows.shape} must have as many columns as the picture has rows.")
     fig, axes = _page(7, 1.75, 5, 5)
     for ax, picture, title in zip(axes, (image, view), ("picture", "view")):
         ax.imshow(_pictures(picture[None])[0])
@@ -457,7 +455,7 @@ def loss_on_circle(z1, z2, arrows, answers, *, anchor: int, history: Sequence[fl
         _array("answers", answers, 1),
     )
     n, partner = len(z) // 2, (anchor + len(z) // 2) % len(z)
-    _need(z.shape == arrows.shape == (len(answers), 2), f"arrows must have shape {z.shape}, and answers ({len(z)},).")
+    require(z.shape == arrows.shape == (len(answers), 2), f"arrows must have shape {z.shape}, and answers ({len(z)},).")
     names = [f"{i % n + 1}{'ab'[i // n]}" for i in range(2 * n)]
     fig, (circle, cosines, bars, loss) = _page(7, 3, 4, 2, width_ratios=(1.15, 1))
     fig.get_layout_engine().set(rect=(0, 0, 0.97, 1))  # room for the labels of the loss
@@ -587,7 +585,7 @@ def _page(width: float, height: float, n: int = 1, columns: int = 1, **options):
     """A figure with n axes, so many in a row; width of the page and height of a row in inches."""
     from matplotlib.figure import Figure
 
-    _need(n > 0, "there is nothing to draw: give a dictionary with at least one entry.")
+    require(n > 0, "there is nothing to draw: give a dictionary with at least one entry.")
     rows = -(-n // columns)
     fig = Figure(figsize=(width, height * rows), layout="constrained")
     fig.get_layout_engine().set(w_pad=0.08)  # inches: the longest label of an axis does not touch the edge
@@ -612,7 +610,7 @@ def _series(i: int) -> dict:
 def _draw_shelf(firsts, rests, titles, pitch: float = 1.0):
     """Rows of pictures: the first, a gap, and the rest. A picture is one unit wide, the rows are `pitch` apart."""
     sets = [_pictures(pictures) for pictures in (firsts, *rests)]
-    _need(len(sets) > 1 and len(set(map(len, sets))) == 1, f"next to {len(sets[0])} pictures must stand as many.")
+    require(len(sets) > 1 and len(set(map(len, sets))) == 1, f"next to {len(sets[0])} pictures must stand as many.")
     width, height = len(sets) + GAP, len(sets[0]) * pitch + 0.3
     inch = min(0.95, 7 / width)
     fig, [ax] = _page(width * inch, height * inch)
@@ -646,6 +644,13 @@ def _label_ends(ax, title: str, references: Mapping[str, float]):
         lead = dict(arrowstyle="-", color=colour, linewidth=0.6, shrinkA=0, shrinkB=0, relpos=(0, 0.5))
         text_colour = colour if colour in legible else _colour("ink")
         ax.annotate(text, (1, y), (1.03, place), "axes fraction", va="center", color=text_colour, arrowprops=lead)
+
+
+def _dashed(references):
+    lines = [
+        f"{name} {value:.3g}" + f" ({MEANINGS.get(name)})" * (name in MEANINGS) for name, value in references.items()
+    ]
+    return f" Dashed: {', '.join(lines)}." * bool(lines)
 
 
 def _draw_spectra(spectra, labels):
@@ -702,8 +707,8 @@ def _draw_dots(table, chance):
 def _draw_map(ax, y, labels, names, alpha: float = 0.85):
     """Points without axes, which would mean nothing. Returns the points and {class: name}, empty if there are none."""
     y, labels = _array("a map", y, 2), np.zeros(0) if labels is None else torch.as_tensor(labels).cpu().numpy()
-    _need(y.shape[1] == 2, f"a map has positions (N, 2), this one has shape {y.shape}.")
-    _need(len(labels) in (0, len(y)), f"labels has {len(labels)} entries, but the map has {len(y)} points.")
+    require(y.shape[1] == 2, f"a map has positions (N, 2), this one has shape {y.shape}.")
+    require(len(labels) in (0, len(y)), f"labels has {len(labels)} entries, but the map has {len(y)} points.")
     ax.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     ax.spines[:].set_visible(False)
     dots = dict(s=float(np.clip(9000 / len(y), 3, 22)), alpha=alpha, linewidths=0)
@@ -726,7 +731,7 @@ def _draw_pictures(ax, y, images, labels) -> int:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
     images, taken = _pictures(images), []
-    _need(len(images) == len(y), f"images has {len(images)} pictures, but the map has {len(y)} points.")
+    require(len(images) == len(y), f"images has {len(images)} pictures, but the map has {len(y)} points.")
     apart = 0.33 * (np.ptp(y, axis=0) / (6.4, 4.7)).max()  # 0.33 inches, in units of the map
     for i in np.random.default_rng(0).permutation(len(y)):
         if not taken or np.abs(y[taken] - y[i]).max(1).min() > apart:
@@ -788,7 +793,9 @@ def _list(numbers: Mapping) -> str:
 def _pictures(x):
     """(N, C, H, W) to (N, H, W, 3) in [0, 1]. One channel is gray; what is transparent shows light grey."""
     x = torch.as_tensor(x)
-    _need(x.ndim == 4 and x.shape[1] in (1, 3, 4), f"pictures are (N, C, H, W) with C 1, 3 or 4, not {tuple(x.shape)}.")
+    require(
+        x.ndim == 4 and x.shape[1] in (1, 3, 4), f"pictures are (N, C, H, W) with C 1, 3 or 4, not {tuple(x.shape)}."
+    )
     x = np.moveaxis(_array("pictures", x / 255 if x.dtype == torch.uint8 else x.clip(0, 1), 4), 1, 3)
     if x.shape[3] == 4:
         x = x[..., :3] * x[..., 3:] + 0.85 * (1 - x[..., 3:])
@@ -798,10 +805,5 @@ def _pictures(x):
 def _array(name, x, ndim: int):
     x = torch.as_tensor(x).detach().cpu().double().numpy()
     good = x.ndim == ndim and x.size > 0 and np.isfinite(x).all()
-    _need(good, f"{name} must hold finite numbers in {ndim} dimension{'s' * (ndim > 1)}, but has shape {x.shape}.")
+    require(good, f"{name} must hold finite numbers in {ndim} dimension{'s' * (ndim > 1)}, but has shape {x.shape}.")
     return x
-
-
-def _need(ok: bool, otherwise: str) -> None:
-    if not ok:
-        raise ValueError(otherwise)

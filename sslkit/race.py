@@ -51,6 +51,7 @@ def race(
     good for a quick look. Every method gets its first seed before any gets its second.
     Raises ValueError for an unknown method or data set, and for minutes that are not above 0.
     """
+    data = [data] if isinstance(data, str) else data
     todo = missing(folder, methods=methods, data=data, seeds=seeds, minutes=minutes, steps=steps)
     for name in data:
         pictures = datasets.load(name)
@@ -70,6 +71,7 @@ def missing(
     Measures SimCLR's speed if the folder does not know it yet. Raises ValueError for records of another number of steps, and
     for pictures without labels or fewer than a batch.
     """
+    methods, data = ([names] if isinstance(names, str) else names for names in (methods, data))
     for method in methods:
         if method not in ENTRANTS:
             raise unknown("method", method, ENTRANTS)

@@ -241,6 +241,6 @@ def _facts(run: Run) -> str:
         "speed": f"{np.median(run.history.column('images_per_second')[1]):,.0f} images per second while training",
         "machine": card["machine"],
         "versions": f"sslkit {card['sslkit']}, PyTorch {card['torch']}, Python {card['python']}",
-        "to load it": f'sslkit.load("{"this folder"}").embed(pictures)',
+        "to load it": 'sslkit.load("this folder").embed(pictures)',
     }
     return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items()) + "</dl>"

@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,15 @@ def pretrain(
         )
     seeds.check(seed)
     method, settings = settled(method, data, seed, options)
+    budget = {"minutes": minutes, "steps": steps, "seed": seed}
+    return pretrain_in_place(method, data, settings, **budget, resume=resume, progress=progress, watch=watch, stop=stop)
+
+
+def pretrain_in_place(
+    method: Method, data: Images, settings: dict, *, minutes=None, steps=None, seed=0, resume=None, progress=None,
+    watch=None, stop=None,
+) -> Run:  # fmt: skip
+    """`pretrain` without a copy: it trains the method that is given, so that `watch` may look into it."""
     if not isinstance(method.encoder, nets.Encoder):
         raise TypeError(
             f"The method's encoder is a {type(method.encoder).__name__}; wrap a network of your own: nets.adapt(network)."
@@ -76,7 +85,7 @@ def pretrain(
             warnings.warn(
                 f"The training in {resume} has done its {steps:,} steps; minutes were counted when it began. For a longer "
                 "one choose another folder.",
-                stacklevel=2,
+                stacklevel=3,
             )
     config = TrainConfig(steps=1 if steps is None else steps, seed=seed, **settings)
     if stored:
@@ -88,6 +97,8 @@ def pretrain(
     begin = known["history"]["step"] if known else 0
     with Bar(config, progress if distributed.world()[0] == 0 else False, begin=begin) as bar:
         history = fit(method, data, config, folder=resume, watch=bar.and_then(watch), stop=stop)
+    if history.step < config.steps:  # stopped: what is fitted at the end has to be fitted now
+        method.finish(partial(unchanged, data))
     if before:  # after `fit`, which has made sure that it is the same network
         untrained.load_state_dict(before)
     method.to("cpu", memory_format=torch.contiguous_format).eval()
@@ -102,6 +113,7 @@ def _pictures(data: str | Path | Images) -> Images:
             f"data is a {type(data).__name__}; give a name, a folder or Images: datasets.arrays(x) makes them from arrays, "
             "and train.fit takes any iterable of batches."
         )
+    data.check()  # its split may have been set by hand
     return data
 
 
@@ -136,7 +148,7 @@ def load(path: str | Path, data: str | Path | Images | None = None, *, method: M
     method: what was trained, if it or its encoder is your own: built as it was then. It is copied, and gets the weights.
     Raises FileNotFoundError or ValueError with one sentence.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     alone = path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists())
     if alone and method is not None:
         raise ValueError(f"{path} is an exported encoder, which has no method; give the folder of the run.")
@@ -298,7 +310,7 @@ class Run:
         """
         data, encoders = self.data, {"this encoder": self.encoder}
         finish = lambda encoder: copy.deepcopy(encoder).eval().finish(augment.to_float(unchanged(data)))
-        if self.stopped:  # before it could be finished
+        if self.stopped:  # and loaded: the checkpoint is from before it could be finished
             encoders["this encoder"] = finish(self.encoder)
         if self.untrained is not None:  # a dictionary and whitening need no training, so its baseline has them, too
             encoders["random encoder"] = finish(self.untrained)
@@ -360,16 +372,17 @@ class Run:
             import onnxscript  # noqa: F401 (PyTorch's exporter needs it, and says so at length)
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("ONNX is not installed: pip install 'sslkit[onnx]'.") from error
-        if Path(path).is_dir():
+        path = Path(path).expanduser()
+        if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder; give the name of a file in it, such as encoder.onnx.")
-        checkpoint.check_writable(Path(path).parent)
+        checkpoint.check_writable(path.parent)
         program = torch.onnx.export(
             self.encoder.eval(), (torch.rand(2, *self.card()["input"]["shape"], device=self.encoder.mean.device),),
             dynamo=True, verbose=False,
             input_names=["images"], output_names=["features"], dynamic_shapes=({0: torch.export.Dim("N")},),
         )  # fmt: skip
         checkpoint.write_file(path, lambda file: file.write(program.model_proto.SerializeToString()))
-        return Path(path)
+        return path
 
     def card(self) -> dict:
         """What one must know to use the encoder: the network, its input, its data, its training, the versions."""

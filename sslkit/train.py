@@ -28,6 +28,17 @@ from sslkit.schedules import warmup_cosine
 
 RESIDENT = 2 * 2**30  # bytes of pictures that are kept on the device; more are sent to it batch by batch
 UNCHANGED = 4096  # pictures on which an encoder fits its whitening
+KNOWN = {
+    "step",
+    "seconds",
+    "lr",
+    "images_per_second",
+    "std",
+    "rankme",
+    "alignment",
+    "uniformity",
+    "knn",
+}  # of a history row
 WARM, FEWEST = 5, 20  # steps before a clock counts; steps of the shortest training
 
 
@@ -108,6 +119,7 @@ class History:
         return [row["step"] for row in rows], [row[name] for row in rows]
 
 
+@torch.enable_grad()
 def fit(
     method: Method,
     data: Images | Iterable,
@@ -287,7 +299,7 @@ def unchanged(data: Images | Stream, source: Iterable[tuple] = ()) -> Tensor:
     of a stream its first batch, if it is still there, and the next ones."""
     if isinstance(data, Images):
         images = data.train.images
-        return images[torch.linspace(0, len(images) - 1, min(len(images), UNCHANGED)).long()]
+        return images[torch.linspace(0, len(images) - 1, min(len(images), UNCHANGED), dtype=torch.float64).long()]
     found = [] if data.first is None else [data.first[0].cpu()]
     try:
         for images, *_ in islice(source, -(-UNCHANGED // data.size)):
@@ -406,6 +418,8 @@ def _checked_terms(terms: dict[str, Tensor], method: Method) -> dict[str, Tensor
     if not isinstance(terms, dict) or "loss" not in terms:
         found = f"a dictionary of {list(terms)}" if isinstance(terms, dict) else f"a {type(terms).__name__}"
         raise TypeError(f'{who} returned {found}; it must be a dictionary, such as {{"loss": loss}}.')
+    if taken := KNOWN & set(terms):
+        raise ValueError(f"{who} returned {min(taken)!r}, under which the history keeps something else: rename it.")
     for name, value in terms.items():
         if not isinstance(value, Tensor) or value.ndim:
             found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"as a {type(value).__name__}"

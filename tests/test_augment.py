@@ -660,3 +660,12 @@ def test_shrinking_keeps_the_mean_and_is_antialiased():
     assert augment.shrink(checkers, 0.5)[..., 2:-2, 2:-2].std() < 0.01  # what is too fine to be seen becomes grey
     assert augment.shrink(x, 1.0) is x
     assert augment.shrink(x, 0.01).shape == (3, 2, 2, 2)  # a network that halves needs two
+
+
+def test_floats_up_to_255_are_refused_and_arrays_are_named():
+    x = torch.full((1, 3, 4, 4), 255.0)
+    for take in (augment.to_float, lambda x: augment.view(x, augment.Policy(), None)):
+        with pytest.raises(ValueError, match="Images are floats up to 255; expected 0 to 1"):
+            take(x)
+    with pytest.raises(TypeError, match="Images are a ndarray; expected a tensor"):
+        augment.to_float(x.numpy())

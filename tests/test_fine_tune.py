@@ -119,11 +119,16 @@ def test_ceiling_is_a_score(tiny_shapes):
         ({"encoder_lr": -1.0}, "encoder_lr is -1.0"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"marks": 3}, "marks is no option of fine_tune"),
+        ({"target": "x", "per_class": 1}, "per_class is 1, but 'x' is a number and has no classes"),
     ],
 )
 def test_bad_numbers(tiny_shapes, options, message):
     with pytest.raises(ValueError, match=message):
         fine_tune(encoder(), tiny_shapes, **QUICK | {"steps": 1} | options)
+    with pytest.raises(TypeError, match=r"encoder is a Identity; give run\.encoder"):
+        fine_tune(torch.nn.Identity(), tiny_shapes, steps=1)
+    with pytest.raises(TypeError, match="data is a str; give Images"):
+        fine_tune(encoder(), "shapes", steps=1)
     with pytest.raises(ValueError, match="'shapes' has no test pictures"):
         fine_tune(encoder(), tiny_shapes[tiny_shapes.split != 2], steps=1)
 

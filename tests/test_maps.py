@@ -271,3 +271,11 @@ def test_any_shape_works_and_inputs_stay_untouched(n, d, seed):
     assert maps.noise_twin(x, seed).shape == (n, d)
     assert maps.pca(x.detach().numpy(), dim=1).shape == (n, 1)
     assert torch.equal(x, before)
+
+
+def test_snapshots_may_be_a_list_and_must_be_finite():
+    x = torch.randn(3, 20, 5, generator=torch.Generator().manual_seed(0)).half()
+    assert torch.equal(maps.aligned(list(x)), maps.aligned(x))
+    x[0, 3, 1] = torch.nan
+    with pytest.raises(ValueError, match="snapshots has NaN or infinity in 1 of 60 rows"):
+        maps.aligned(x)

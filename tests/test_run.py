@@ -393,6 +393,7 @@ def test_an_encoder_of_other_channels_in_a_method_of_your_own(tiny_shapes):
         (lambda z: {"loss": z.mean(1)}, r"returned 'loss' of shape \(32,\); it must be a tensor of one number"),
         (lambda z: {"loss": z.mean(), "norm": 3.0}, "returned 'norm' as a float; it must be a tensor of one number"),
         (lambda z: {"loss": z.mean().detach()}, "returned a loss without a gradient"),
+        (lambda z: {"loss": z.mean(), "std": z.std()}, "returned 'std', under which the history keeps something else"),
     ],
 )
 def test_what_forward_must_return(terms, message, tiny_shapes):
@@ -404,8 +405,56 @@ def test_what_forward_must_return(terms, message, tiny_shapes):
         def forward(self, batch):
             return terms(self.encoder(batch.views[0]))
 
-    with pytest.raises(TypeError, match="forward of Mine " + message):
+    with pytest.raises((TypeError, ValueError), match="forward of Mine " + message):
         sslkit.pretrain(Mine(), tiny_shapes, **QUICK)
+
+
+def test_a_stopped_run_goes_on_from_before_it_was_finished(tiny_shapes, tmp_path):
+    """What is fitted at the end is fitted when one stops, too, but not in the checkpoint."""
+    stop = threading.Event()
+    how = {**QUICK, "steps": 9, "resume": tmp_path / "run"}
+    sslkit.pretrain("quick", tiny_shapes, **how, stop=stop, watch=lambda row: row["step"] > 2 and stop.set())
+    assert not sslkit.load(tmp_path / "run", tiny_shapes).encoder.whitening.fitted
+    again, straight = (sslkit.pretrain("quick", tiny_shapes, **h) for h in (how, {**QUICK, "steps": 9}))
+    assert all(torch.equal(a, b) for a, b in zip(again.encoder.parameters(), straight.encoder.parameters()))
+    assert torch.equal(again.embed(tiny_shapes.test), straight.embed(tiny_shapes.test))
+
+
+def test_the_history_keeps_what_was_seen_apart_from_what_was_minimised(tiny_shapes):
+    run = sslkit.pretrain("align_uniform", tiny_shapes, **QUICK)
+    assert len(run.history.column("alignment of z")[0]) == 6
+    assert run.history.column("alignment")[0] == run.history.snapshot_steps
+
+
+def test_an_option_that_no_file_can_hold_is_found_at_once_or_makes_the_network_your_own(tiny_shapes, tmp_path):
+    with pytest.raises(TypeError, match="The method's spec holds more than numbers"):
+        sslkit.pretrain("simclr", tiny_shapes, temperature=torch.tensor(0.5), **QUICK)
+    norm = lambda width: nn.GroupNorm(8, width)
+    encoder = nets.adapt("torchvision/resnet18", norm_layer=norm)
+    assert encoder.spec is None
+    assert nets.adapt("torchvision/resnet18", zero_init_residual=True).spec["zero_init_residual"] is True
+
+
+def test_it_learns_where_gradients_were_switched_off(tiny_shapes):
+    with torch.no_grad():
+        assert sslkit.pretrain("simclr", tiny_shapes, **QUICK).history.step == 6
+
+
+def test_home_is_not_a_folder_of_that_name(run, tiny_shapes, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    run.save("~/mine")
+    assert (tmp_path / "mine" / "checkpoint.pt").exists()
+    assert torch.equal(sslkit.load("~/mine", tiny_shapes).embed(tiny_shapes.test), run.embed(tiny_shapes.test))
+    sslkit.pretrain("simclr", tiny_shapes, resume="~/other", **QUICK)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "other"]
+
+
+def test_other_data_are_named_before_anything_else(tiny_shapes, tmp_path):
+    sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path, **QUICK)
+    with pytest.raises(ValueError, match=r"its data was 'shapes \(\w+\)', now it is 'digits \(\w+\)'"):
+        sslkit.pretrain("simclr", "digits", resume=tmp_path, **QUICK)
 
 
 def test_pictures_without_labels(tiny_shapes, tmp_path):
@@ -481,7 +530,7 @@ def test_a_stopped_run_is_examined_as_its_baseline_is(tiny_shapes):
     stop = threading.Event()
     run = sslkit.pretrain("quick", tiny_shapes, **{**QUICK, "steps": 9}, stop=stop, watch=lambda row: stop.set())
     assert run.history.step < 9
-    assert not run.encoder.whitening.fitted  # so that it could go on
+    assert torch.equal(run.embed(tiny_shapes.test), run.features["this encoder"]["test"])
     for features in (run.features["this encoder"], run.features["random encoder"]):
         assert features["train"].mean(0).abs().max() < 0.05
         assert features["test"][:, -256:].abs().sum() > 0

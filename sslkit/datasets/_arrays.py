@@ -34,7 +34,7 @@ def arrays(
     """
     name = "arrays"
     if isinstance(images, (str, Path)):
-        name, (images, stored) = not_ours(Path(images).stem), _read(Path(images))
+        name, (images, stored) = not_ours(Path(images).stem), _read(Path(images).expanduser())
         labels = stored if labels is None else labels
     x = _pixels(_numpy("images", images), layout)
     y, names = classes("labels", labels, len(x), tuple(names))

@@ -16,6 +16,8 @@ import torch
 from sslkit.datasets._cache import cached, square
 from sslkit.datasets._images import Images, draw_split
 
+SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
+
 
 def folder(
     path: str | Path,
@@ -99,6 +101,12 @@ def folder(
         if found:
             names = ", ".join(found[:10]) + (f" and {len(found) - 10:,} more" if len(found) > 10 else "")
             warnings.warn(f"{len(found):,} of {len(files):,} files in {path} {said.format(names)}", stacklevel=2)
+    if images.names and SPLITS.issuperset(map(str.lower, images.names)):
+        warnings.warn(
+            f"The sub-folders of {path} are called {', '.join(images.names)}, like splits, but now they are the classes. "
+            "Give the folder that holds the class folders, such as that of the training pictures.",
+            stacklevel=2,
+        )
     return images
 
 

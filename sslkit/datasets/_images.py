@@ -43,6 +43,10 @@ class Images:
     masks: Tensor | None = None
 
     def __post_init__(self):
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError unless all parts fit together: after one of them was set by hand."""
         x = self.images
         if not isinstance(x, Tensor) or x.dtype != torch.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3, 4):
             raise ValueError(
@@ -64,6 +68,8 @@ class Images:
         for name, value in (self._rows() | self.factors).items():
             if len(value) != len(x):
                 raise ValueError(f"{name} has {len(value):,} entries, but there are {len(x):,} images.")
+        if len(x) and self.split.max() > 2:
+            raise ValueError(f"split holds a {int(self.split.max())}; it is 0 for train, 1 for val and 2 for test.")
         if self.labels is not None and self.names and len(x):
             low, high = int(self.labels.min()), int(self.labels.max())
             if low < 0 or high >= len(self.names):
@@ -85,11 +91,12 @@ class Images:
         """The pictures at `index` (slice, tensor, mask, list or one number) with all that belongs to them."""
         if not isinstance(index, slice):
             index = torch.as_tensor(index)
-            index = index[None] if index.ndim == 0 else index
+            index = index[None] if index.ndim == 0 else index if len(index) else index.long()  # an empty list is floats
         rows = {name: value[index] for name, value in self._rows().items()}
         return replace(self, **rows, factors={name: value[index] for name, value in self.factors.items()})
 
     def _part(self, number: int) -> Images:
+        self.check()
         index = (self.split == number).nonzero().flatten()
         if len(index) and index[-1] - index[0] == len(index) - 1:  # in one piece: a view
             index = slice(int(index[0]), int(index[-1]) + 1)

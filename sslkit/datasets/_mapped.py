@@ -39,6 +39,7 @@ def open_mapped(path: str | Path) -> torch.Tensor:
     Copy on write, as long as memory would be enough for a copy of everything: for more than that the system refuses, and
     the array is read-only. Raises ValueError with one sentence.
     """
+    path = Path(path).expanduser()
     try:
         try:
             array = np.load(path, mmap_mode="c")

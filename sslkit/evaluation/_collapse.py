@@ -33,8 +33,7 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     n, dim = x.shape
     std, spread = z.std(0, correction=0).mean().item(), dim**-0.5
     alignment = None if x2 is None else (z - F.normalize(x2[chosen], dim=1)).square().sum(1).mean().item()
-    i, j = torch.triu_indices(n, n, 1)
-    uniformity = (-2 * torch.cdist(z, z)[i, j].square()).exp().mean().log().item() if n > 1 else 0.0
+    uniformity = (-2 * torch.pdist(z).square()).exp().mean().log().item() if n > 1 else 0.0
     sigma = torch.linalg.eigvalsh(x.T @ x if n >= dim else x @ x.T).clamp(min=0).sqrt().flip(0)
     p = sigma / sigma.sum() if sigma.any() else F.one_hot(torch.tensor(0), len(sigma)).double()
     rankme = (-((p + 1e-7) * (p + 1e-7).log()).sum()).exp().item()

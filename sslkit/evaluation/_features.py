@@ -10,9 +10,9 @@ from sslkit import device
 from sslkit.augment import to_float
 from sslkit.datasets import Images
 from sslkit.evaluation._retrieval import perturb
+from sslkit.nets import looking
 
 
-@torch.no_grad()
 def features(
     encoder: nn.Module, images: Tensor | Images, *, batch_size: int = 256, where: str | torch.device | None = None
 ) -> Tensor:
@@ -20,8 +20,8 @@ def features(
 
     where: the device that computes, on a copy of the encoder if it is not there; by default the encoder's.
 
-    Frozen means two things: no gradient, and `eval()`. In training mode a batch norm would go on moving its statistics,
-    and the features of a picture would depend on which pictures share its batch. Every module's mode is restored.
+    Frozen means two things: no gradient, and `eval()`, see `nets.looking`. Raises ValueError for pictures of another shape,
+    and for an encoder that does not return (N, D).
     """
     images = images.images if isinstance(images, Images) else images
     if images.ndim != 4:
@@ -31,13 +31,8 @@ def features(
     if where.type != home.type:
         encoder = copy.deepcopy(encoder).to(where)
     layout = device.choose(device=where, precision="float32").layout  # of pictures: a fifth less time on a CPU
-    modes = {module: module.training for module in encoder.modules()}
-    encoder.eval()
-    try:
+    with looking(encoder):
         h = torch.cat([encoder(layout(to_float(batch.to(where)))).float().cpu() for batch in images.split(batch_size)])
-    finally:
-        for module, training in modes.items():
-            module.training = training
     if h.ndim != 2:
         raise ValueError(f"The encoder returned shape {tuple(h.shape)}, but must return (N, D): pool and flatten.")
     return h

@@ -1,6 +1,5 @@
 """Weighted nearest neighbours: the evaluation that has nothing to fit."""
 
-import torch
 from torch import Tensor
 
 from sslkit.evaluation._retrieval import nearest
@@ -22,5 +21,5 @@ def knn(
     classes, target = train_y.unique(return_inverse=True)
     cosine, near = nearest(test_x, train_x, k=min(k, len(train_x)))  # (N, k), (N, k)
     weight = ((cosine - cosine[:, :1]) / temperature).exp()  # relative to the nearest, so that exp cannot overflow
-    votes = torch.zeros(len(test_x), len(classes)).scatter_add_(1, target[near], weight)
+    votes = weight.new_zeros(len(test_x), len(classes)).scatter_add_(1, target[near], weight)
     return accuracy(classes[votes.argmax(1)] == test_y)

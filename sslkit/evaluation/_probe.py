@@ -139,10 +139,10 @@ def logistic(features: Axes, target: Tensor, n_classes: int, decays: Sequence[fl
     each principal axis): tens of steps where the plain coordinates of pixels take hundreds or thousands.
     """
     variance, z = features.squares, features.along  # (R,), (N, R)
-    onehot = torch.zeros(n_classes, len(z)).scatter_(0, target[None], 1.0)  # (K, N): a softmax over few columns is slow
+    onehot = z.new_zeros(n_classes, len(z)).scatter_(0, target[None], 1.0)  # (K, N): a softmax over few columns is slow
     share = onehot.mean(1, keepdim=True)  # (K, 1)
     curvature = share * (1 - share)
-    weight, bias, bias_scale = torch.zeros(n_classes, z.shape[1]), share.log(), curvature.rsqrt()
+    weight, bias, bias_scale = z.new_zeros(n_classes, z.shape[1]), share.log(), curvature.rsqrt()
     for decay in decays:
         scale = (curvature * variance + decay).rsqrt()  # (K, R)
         scaled, scaled_bias = weight / scale, bias / bias_scale

@@ -73,7 +73,7 @@ def _resamples(n: int, seed: int) -> Tensor:
 
 
 def _interval(values: Tensor) -> list[float]:
-    return values.nanquantile(torch.tensor([0.025, 0.975])).tolist()
+    return values.nanquantile(values.new_tensor([0.025, 0.975])).tolist()
 
 
 def check_features(name: str, x: Tensor, *, dim: int | None = None) -> Tensor:
@@ -91,7 +91,11 @@ def check(name: str, x: Tensor, y: Tensor, *, dim: int | None = None) -> tuple[T
     x = check_features(name, x, dim=dim)
     if y is None:
         raise ValueError(f"{name} labels are missing. Without labels there are only collapse, retrieval and maps.")
-    y = torch.as_tensor(y).detach().cpu()
+    try:
+        y = torch.as_tensor(y).detach().cpu()
+    except (TypeError, ValueError) as error:
+        numbers = "np.unique(labels, return_inverse=True)[1] makes them of names"
+        raise TypeError(f"{name} labels must be whole numbers; {numbers}.") from error
     if y.shape != (len(x),) or y.is_floating_point():
         raise ValueError(f"{name} labels are {y.dtype} {tuple(y.shape)}, but must be integers of shape ({len(x)},).")
     return x, y.long()

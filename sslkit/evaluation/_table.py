@@ -27,10 +27,6 @@ class Table:
         """Add a column, or more scores to the column of that name."""
         self.columns.setdefault(name, {}).update(scores)
 
-    def has(self, name: str) -> bool:
-        """Whether there is a column of that name."""
-        return name in self.columns
-
     @property
     def measurements(self) -> list[str]:
         """The names of the rows."""

@@ -87,6 +87,7 @@ def gain(score, baselines):
         Probe("a score of 0.74 above all baselines", lambda: _scores(0.74, 0.125, 0.44, 0.47, 0.33)),
         Probe("a score of 0.74 below raw pixels (0.82)", lambda: _scores(0.74, 0.1, 0.82, 0.79, 0.7)),
         Probe("a random encoder that is the best baseline", lambda: _scores(0.6, 0.25, 0.31, 0.28, 0.42)),
+        Probe("chance that is the best baseline", lambda: _scores(0.45, 0.5, 0.41, 0.44, 0.48)),
         Probe("raw pixels that are below chance", lambda: _scores(0.35, 0.25, 0.22, 0.28, 0.26)),
     ),
     mistakes=weak,

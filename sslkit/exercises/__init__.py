@@ -39,7 +39,7 @@ def find(exercise: str) -> Exercise:
 
     Raises ValueError if there is no such exercise.
     """
-    exercise = exercise.zfill(3)  # "3a" is "03a"
+    exercise = str(exercise).zfill(3)  # "3a" is "03a"
     if exercise not in IDS:
         raise unknown("exercise", exercise, IDS)
     return import_module(f"sslkit.exercises.{NOTEBOOKS[exercise[:2]]}").EXERCISES["ab".index(exercise[2])]

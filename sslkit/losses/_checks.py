@@ -9,6 +9,8 @@ from numbers import Real
 import torch
 from torch import Tensor
 
+from sslkit.errors import require
+
 
 def check_views(
     z1: Tensor, z2: Tensor, *, at_least: int = 2, names: Sequence[str] = ("z1", "z2"), **positive: float
@@ -52,13 +54,7 @@ def check_positive(**values: float) -> None:
     """Each named number must be finite and above 0."""
     for name, value in values.items():
         number = isinstance(value, Real | Tensor)
-        require(number and 0 < value < math.inf, f"{name} must be a finite number greater than 0, got {value}.")
-
-
-def require(condition: object, message: str, error: type[Exception] = ValueError) -> None:
-    """Raise `error` with this sentence unless the condition holds."""
-    if not condition:
-        raise error(message)
+        require(number and 0 < value < math.inf, f"{name} must be a finite number greater than 0, got {value!r}.")
 
 
 def at_least_float32(z: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from sslkit.losses._checks import at_least_float32, check_positive, check_views, normalise, require
+from sslkit.errors import require
+from sslkit.losses._checks import at_least_float32, check_positive, check_views, normalise
 
 
 def distance_contrast(

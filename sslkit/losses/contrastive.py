@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sslkit.errors import require
 from sslkit.losses._checks import (
     at_least_float32,
     check_floating,
@@ -16,7 +17,6 @@ from sslkit.losses._checks import (
     check_tensor,
     check_views,
     normalise,
-    require,
 )
 
 DENSE = 1024  # views (2B) up to which NT-Xent holds all cosines at once, 4 MB in float32

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.losses._checks import at_least_float32, check_floating, require
+from sslkit.errors import require
+from sslkit.losses._checks import at_least_float32, check_floating
 
 
 def discrimination(yes: Tensor, no: Tensor) -> Tensor:

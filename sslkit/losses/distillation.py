@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslkit.losses._checks import check_floating, check_positive, check_scores, check_views, normalise, require
+from sslkit.errors import require
+from sslkit.losses._checks import check_floating, check_positive, check_scores, check_views, normalise
 
 
 def cosine_distance(p: Tensor, z: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sslkit.losses._checks import at_least_float32, check_floating, check_positive, check_tensor, require
+from sslkit.errors import require
+from sslkit.losses._checks import at_least_float32, check_floating, check_positive, check_tensor
 
 
 def reconstruction(output: Tensor, target: Tensor, *, pixels: str = "mean") -> Tensor:

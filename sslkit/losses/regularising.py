@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.losses._checks import at_least_float32, check_floating, check_positive, check_views, normalise, require
+from sslkit.errors import require
+from sslkit.losses._checks import at_least_float32, check_floating, check_positive, check_views, normalise
 
 _VARIANCE_EPSILON = 1e-4  # keeps the gradient of VICReg's square root finite at zero variance
 _BATCH_NORM_EPSILON = 1e-5  # the one of PyTorch's batch norm, with which Barlow Twins' authors standardise
@@ -45,12 +46,12 @@ def vicreg(
     return {"loss": loss, "invariance": invariance, "variance": variance, "covariance": covariance}
 
 
-def vicreg_references(*, sim_coeff: float = 25.0, std_coeff: float = 25.0, cov_coeff: float = 1.0) -> dict[str, float]:
+def vicreg_references(*, std_coeff: float = 25.0) -> dict[str, float]:
     """What a value of `vicreg` means: collapsed, all embeddings equal, where only the variance term is left; bound, 0.
 
     The bound is reached only if D <= B - 1: a batch cannot spread more dimensions than that without correlation.
     """
-    return {"collapsed": sim_coeff * 0 + std_coeff * (1 - math.sqrt(_VARIANCE_EPSILON)) + cov_coeff * 0, "bound": 0.0}
+    return {"collapsed": std_coeff * (1 - math.sqrt(_VARIANCE_EPSILON)), "bound": 0.0}
 
 
 def barlow_twins(z1: Tensor, z2: Tensor, *, lambda_: float = 0.0051) -> dict[str, Tensor]:

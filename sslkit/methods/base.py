@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
@@ -17,8 +16,9 @@ from sslkit import augment, nets
 class Batch:
     """What the collector hands to the loss: views of B images, and the images' pseudo-labels.
 
-    views: V tensors (B, C, H, W) in [0, 1]. index: (B,) the number of each image in the data set; it is the pseudo-label of
-    contrastive learning ("this view was made from image 17"). labels: true labels, which only methods that say so may read.
+    views: V tensors (B, C, H, W) in [0, 1]. index: (B,) the number of each image in `data.train`, or of its arrival in a
+    stream; it is the pseudo-label of contrastive learning ("this view was made from image 17"). labels: true labels, which
+    only methods that say so may read.
     clean: the images themselves, for methods that reconstruct. noise: whatever else has to be drawn.
     pseudo_labels: (V, B) what was done to make each view, where that is what the method asks for.
     """
@@ -44,12 +44,12 @@ class Method(nn.Module):
     policies: tuple[augment.Policy, ...] = ()
     spec: dict | None = None
     any_size = True  # whether its views may be shrunk while it learns
-    lr = 1.0  # a factor on the learning rate of all its parameters
+    lr_scale = 1.0  # a factor on the learning rate of all its parameters
 
-    def describe(self, name: str, policies: Sequence[augment.Policy | dict], *, at_least: int = 1, **options) -> None:
-        """Set `policies` and `spec`, see `described`. Raises ValueError for fewer than `at_least` policies."""
-        enough(policies, at_least, name)
+    def describe(self, name: str, policies: Sequence, *, views: int = 1, or_more: bool = False, **options) -> None:
+        """Set `policies` and `spec`, see `described`. Raises ValueError unless there are as many policies as it needs."""
         self.policies, self.spec = described(name, policies, **options)
+        check_views(policies, views, or_more, name)
 
     def collect(self, images: Tensor, index: Tensor, labels: Tensor | None, generator: torch.Generator) -> Batch:
         """The collector: views and pseudo-labels of a batch. All randomness of a step is drawn here, from `generator`."""
@@ -65,7 +65,7 @@ class Method(nn.Module):
         """
         for encoder in self.encoders():
             if any(isinstance(layer, nets.Fitted) for layer in encoder.modules()):
-                with looking(self):
+                with nets.looking(self):
                     encoder.finish(augment.to_float(pictures()))
 
     def encoders(self) -> list[nn.Module]:
@@ -76,24 +76,26 @@ class Method(nn.Module):
         """Parameters with the factors on their learning rate and weight decay. No decay on biases and norms (1-D)."""
         weights = [p for p in self.parameters() if p.requires_grad and p.ndim > 1]
         others = [p for p in self.parameters() if p.requires_grad and p.ndim <= 1]
-        return [{"params": weights, "lr": self.lr, "decay": 1.0}, {"params": others, "lr": self.lr, "decay": 0.0}]
+        return [{"params": p, "lr": self.lr_scale, "decay": d} for p, d in ((weights, 1.0), (others, 0.0))]
 
     def reference_values(self, batch_size: int) -> dict[str, float]:
         """Values of the loss that mean something, such as its value when everything has collapsed. None by default."""
         return {}
 
 
-def enough(policies: Sequence, at_least: int, name: str) -> None:
-    """Raise ValueError if a method that compares views has too few of them."""
-    if len(policies) < at_least:
-        raise ValueError(f"policies has {len(policies)} entries; {name} compares views, so give at least {at_least}.")
+def check_views(policies: Sequence, views: int, or_more: bool, name: str) -> None:
+    """Raise ValueError unless a method has a policy for each view that it needs."""
+    if len(policies) < views or (len(policies) > views and not or_more):
+        wanted = f"{'at least ' * or_more}{views} view{'s' * (views > 1)}"
+        raise ValueError(f"policies has {len(policies)} entries; {name} needs {wanted} of each picture.")
 
 
 def described(
     name: str, policies: Sequence[augment.Policy | dict], **options
 ) -> tuple[tuple[augment.Policy, ...], dict]:
     """Policies, and the `spec` from which `recipes.build` makes a method again. A spec has policies as dictionaries."""
-    if not all(isinstance(p, augment.Policy | dict) for p in policies):
+    listed = isinstance(policies, list | tuple)
+    if not listed or not all(isinstance(p, augment.Policy | dict) for p in policies):
         raise TypeError(f"policies is {policies!r}; give one Policy for each view, such as (Policy(), Policy()).")
     policies = tuple(p if isinstance(p, augment.Policy) else augment.Policy(**p) for p in policies)
     return policies, {"name": name, **options, "policies": [asdict(p) for p in policies]}
@@ -116,16 +118,3 @@ def with_lr(groups: list[dict], module: nn.Module, lr: float) -> list[dict]:
     mine = {id(p) for p in module.parameters()}
     others = [{**group, "params": [p for p in group["params"] if id(p) not in mine]} for group in groups]
     return others + [{**group, "params": [p for p in group["params"] if id(p) in mine], "lr": lr} for group in groups]
-
-
-@contextmanager
-def looking(method: Method) -> Iterator[torch.device]:
-    """Eval mode and no gradients, for a look at what a method does. Yields its device; every module's mode is restored."""
-    modes = {module: module.training for module in method.modules()}
-    method.eval()
-    try:
-        with torch.no_grad():
-            yield next(method.parameters()).device
-    finally:
-        for module, training in modes.items():
-            module.training = training

@@ -13,8 +13,8 @@ from sslkit import augment
 from sslkit.augment import Policy
 from sslkit.device import send
 from sslkit.losses import discrimination
-from sslkit.methods.base import Batch, Method, looking
-from sslkit.nets import ImageDecoder, PairCritic
+from sslkit.methods.base import Batch, Method
+from sslkit.nets import ImageDecoder, PairCritic, looking
 
 
 class BiGAN(Method):
@@ -23,7 +23,7 @@ class BiGAN(Method):
     The judge tells (image, code of the image) from (image made of noise, noise). The two others minimise the judge's loss
     with the labels swapped; if they win, each is the inverse of the other. Noise is uniform in [-1, 1], as in the authors'
     code. One linear layer makes the code from h; the authors, too, found the layer before the code the better features.
-    `lr` is the factor on the learning rate: two players that learn from each other need small steps.
+    `lr_scale` is the factor on the learning rate: two players that learn from each other need small steps.
 
     Two players, one scalar: what the players made is detached for the judge, and the judge's weights are for the players,
     so every parameter gets the gradient of its own loss only, and one optimiser serves both.
@@ -36,17 +36,17 @@ class BiGAN(Method):
         encoder: nn.Module,
         *,
         latent: int = 50,
-        lr: float = 0.1,
+        lr_scale: float = 0.1,
         image_size: tuple[int, int] = (32, 32),
         policies: Sequence[Policy] = (Policy(),),
         norm: str = "batch",
     ):
         super().__init__()
-        self.encoder, self.latent, self.lr = encoder, latent, lr
+        self.encoder, self.latent, self.lr_scale = encoder, latent, lr_scale
         self.code = nn.Linear(encoder.dim, latent)
         self.generator = ImageDecoder(latent, encoder.in_channels, image_size=image_size, norm=norm)
         self.critic = PairCritic(encoder.in_channels, latent, image_size=image_size)
-        self.describe("bigan", policies, latent=latent, lr=lr, image_size=list(image_size), norm=norm)
+        self.describe("bigan", policies, latent=latent, lr_scale=lr_scale, image_size=list(image_size), norm=norm)
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)

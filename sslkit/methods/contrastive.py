@@ -37,18 +37,8 @@ def DCL(
 ) -> Joint:
     """SimCLR without the partner in the sum, meant for small batches (decoupled contrastive learning, arXiv 2110.06848)."""
     hyper = {"temperature": temperature}
-    return Joint(
-        **wiring(
-            "dcl",
-            encoder,
-            losses.decoupled_contrastive,
-            losses.decoupled_contrastive_references,
-            hyper,
-            head,
-            policies,
-            norm,
-        )
-    )
+    loss, references = losses.decoupled_contrastive, losses.decoupled_contrastive_references
+    return Joint(**wiring("dcl", encoder, loss, references, hyper, head, policies, norm))
 
 
 def DCLW(
@@ -94,4 +84,10 @@ def AlignUniform(
     """Pull the views of an image together and spread the images over the sphere (arXiv 2005.10242)."""
     hyper = {"alpha": alpha, "t": t, "lambda_": lambda_}
     references = lambda n, alpha, **k: losses.align_uniform_references(n, **k)
-    return Joint(**wiring("align_uniform", encoder, losses.align_uniform, references, hyper, head, policies, norm))
+    return Joint(**wiring("align_uniform", encoder, _of_z, references, hyper, head, policies, norm))
+
+
+def _of_z(z1, z2, **hyper) -> dict:
+    """`align_uniform`; the history keeps the alignment and uniformity of h under these names."""
+    terms = losses.align_uniform(z1, z2, **hyper)
+    return {name if name == "loss" else f"{name} of z": value for name, value in terms.items()}

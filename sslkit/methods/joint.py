@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslkit.augment import Policy
 from sslkit.distributed import gather
-from sslkit.methods.base import Batch, Method, described, encode, enough
+from sslkit.methods.base import Batch, Method, check_views, described, encode
 from sslkit.nets import projection_head
 
 
@@ -34,7 +34,7 @@ class Joint(Method):
         spec: dict | None = None,
     ):
         super().__init__()
-        enough(policies, 2, "joint embedding")
+        check_views(policies, 2, True, "joint embedding")
         self.encoder, self.head, self.loss = encoder, head, loss
         self.policies, self.references, self.spec = tuple(policies), references, spec
 

@@ -11,8 +11,8 @@ from sslkit import augment
 from sslkit.augment import Policy
 from sslkit.device import send
 from sslkit.losses import masked_reconstruction
-from sslkit.methods.base import Batch, Method, looking
-from sslkit.nets import Encoder, PatchDecoder
+from sslkit.methods.base import Batch, Method
+from sslkit.nets import Encoder, PatchDecoder, looking
 from sslkit.nets.vit import VisionTransformer, patches, unpatch
 
 
@@ -21,7 +21,7 @@ class MAE(Method):
 
     The encoder, a vision transformer such as `nets.tiny_vit()`, sees the visible patches and nothing else; a light decoder,
     `decoder` gives its width and depth, sees their tokens and a mask token for each of the others. Afterwards h is the mean
-    token of all patches. `lr` is the factor on the learning rate: what suits a ResNet is too much for this transformer.
+    token of all patches. `lr_scale` is the factor on the learning rate: what suits a ResNet is too much here.
     """
 
     any_size = False
@@ -31,7 +31,7 @@ class MAE(Method):
         encoder: Encoder,
         *,
         mask_ratio: float = 0.75,
-        lr: float = 1 / 3,
+        lr_scale: float = 1 / 3,
         decoder: tuple[int, int] = (64, 1),
         policies: Sequence[Policy] = (Policy(),),
     ):
@@ -42,10 +42,10 @@ class MAE(Method):
             )
         if not 0 < mask_ratio < 1:
             raise ValueError(f"mask_ratio is {mask_ratio}; it is the share of hidden patches, above 0 and below 1.")
-        self.encoder, self.mask_ratio, self.lr = encoder, mask_ratio, lr
+        self.encoder, self.mask_ratio, self.lr_scale = encoder, mask_ratio, lr_scale
         self.patch, (width, depth) = encoder.body.patch, decoder
         self.decoder = PatchDecoder(encoder.dim, encoder.in_channels * self.patch**2, width=width, depth=depth)
-        self.describe("mae", policies, mask_ratio=mask_ratio, lr=lr, decoder=list(decoder))
+        self.describe("mae", policies, mask_ratio=mask_ratio, lr_scale=lr_scale, decoder=list(decoder))
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)

@@ -26,7 +26,7 @@ def VICReg(
     The authors' expander has three layers of 8192; two of 512 fit a laptop.
     """
     hyper = {"sim_coeff": sim_coeff, "std_coeff": std_coeff, "cov_coeff": cov_coeff}
-    references = lambda n, **k: losses.vicreg_references(**k)
+    references = lambda n, std_coeff, **k: losses.vicreg_references(std_coeff=std_coeff)
     return Joint(**wiring("vicreg", encoder, losses.vicreg, references, hyper, head, policies, norm))
 
 

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from sslkit import augment
 from sslkit.augment import Policy
-from sslkit.methods.base import Batch, Method, looking, with_lr
+from sslkit.methods.base import Batch, Method, with_lr
+from sslkit.nets import looking
 
 
 class Supervised(Method):

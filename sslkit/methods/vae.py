@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from sslkit import augment, losses
 from sslkit.augment import Policy
 from sslkit.device import send
-from sslkit.methods.base import Batch, Method, looking
-from sslkit.nets import ImageDecoder
+from sslkit.methods.base import Batch, Method
+from sslkit.nets import ImageDecoder, looking
 
 
 class VAE(Method):

@@ -4,6 +4,7 @@ from sslkit.nets.critics import PairCritic, SimilarityNetwork, critic, discrimin
 from sslkit.nets.decoders import ImageDecoder, PatchDecoder
 from sslkit.nets.encoders import Encoder, adapt, build, resnet18, small_resnet, tiny_vit
 from sslkit.nets.heads import Prototypes, prediction_head, projection_head
+from sslkit.nets.looking import looking
 from sslkit.nets.norms import Fitted, Whitening
 from sslkit.nets.patches import PatchDictionary, dictionary
 from sslkit.nets.teacher import Queue, Teacher
@@ -25,6 +26,7 @@ __all__ = [
     "critic",
     "dictionary",
     "discriminator",
+    "looking",
     "prediction_head",
     "projection_head",
     "resnet18",

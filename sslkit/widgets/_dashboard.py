@@ -10,7 +10,7 @@ from pathlib import Path
 from sslkit import checkpoint, datasets, plots
 from sslkit.datasets import Images
 from sslkit.methods import Method
-from sslkit.run import pretrain, settled
+from sslkit.run import pretrain_in_place, settled
 from sslkit.train import TrainConfig
 from sslkit.widgets._glance import glance
 from sslkit.widgets._job import Job
@@ -133,9 +133,9 @@ class Dashboard(WorkingLab):
     def _train(self) -> Dashboard:
         def work(stop: threading.Event) -> None:
             # The folder is the thread's own: a second start replaces the temporary one.
-            self.run = pretrain(
-                method, self.data, steps=self.config.steps, seed=self.config.seed, resume=folder,
-                progress=False, watch=self._watch, stop=stop, **self._settings,
+            self.run = pretrain_in_place(
+                method, self.data, self._settings, steps=self.config.steps, seed=self.config.seed, resume=folder,
+                progress=False, watch=self._watch, stop=stop,
             )  # fmt: skip
             self.rows = self.run.history.rows
 

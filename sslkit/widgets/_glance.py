@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from sslkit import evaluation, seeds
 from sslkit.datasets import Images
 from sslkit.methods import Method
-from sslkit.methods.base import looking
+from sslkit.nets import looking
 
 
 def glance(method: Method, data: Images, *, at: str = "z", n: int = 256) -> dict:

@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate, normalize, pad
 
 from sslkit import evaluation, maps, plots
 from sslkit.datasets import Images
-from sslkit.errors import unknown
+from sslkit.errors import require, unknown
 
 K = 10  # neighbours that measure a map
 LINES = 8  # neighbours that are drawn
@@ -51,17 +51,18 @@ class Scene:
         perplexities: Sequence[float] = (30, 10, 100),
         seeds: Sequence[int] = (0, 1),
     ):
-        x = torch.as_tensor(features).detach().cpu().float()
+        x = torch.stack(list(features)) if isinstance(features, list | tuple) else features
+        x = torch.as_tensor(x).detach().cpu().float()
         x = pad(x, (0, 1)) if x.ndim > 1 and x.shape[-1] == 1 else x  # a map needs two axes
-        _need(
+        require(
             x.ndim in (2, 3) and x.shape[-2] > 1, f"features has shape {tuple(x.shape)}, but must be (N, D) with N > 1."
         )
         bad = int((~x.isfinite()).sum())
-        _need(bad == 0, f"features has NaN or infinity in {bad:,} places, which no map can show: drop these rows.")
+        require(bad == 0, f"features has NaN or infinity in {bad:,} places, which no map can show: drop these rows.")
         self.snapshots = normalize(x if x.ndim == 3 else x[None], dim=2)  # (S, N, D)
         self.x, self.n = self.snapshots[-1], x.shape[-2]
         self.steps = list(range(len(self.snapshots))) if steps is None else [int(step) for step in steps]
-        _need(
+        require(
             len(self.steps) == len(self.snapshots), f"steps has {len(self.steps)} entries, features {len(x)} snapshots."
         )
         self.images = None if data is None else data.images
@@ -69,7 +70,7 @@ class Scene:
         self.labels = None if given is None else torch.as_tensor(given).cpu().long()
         names = names or (() if data is None else data.names)
         for what, rows in {"data": self.images, "labels": self.labels}.items():
-            _need(rows is None or len(rows) == self.n, f"{what} has {0 if rows is None else len(rows):,} rows, but there "
+            require(rows is None or len(rows) == self.n, f"{what} has {0 if rows is None else len(rows):,} rows, but there "
                   f"are {self.n:,} points: one for each is needed.")  # fmt: skip
         self.layouts: dict[str, Tensor] = {}
         self.colours: dict[str, dict] = {}
@@ -105,16 +106,16 @@ class Scene:
         y = torch.as_tensor(y).detach().cpu().float()
         y = y[None] if y.ndim == 2 else y
         good = y.ndim == 3 and y.shape[1:] == (self.n, 2) and len(y) in (1, len(self.steps))
-        _need(good, f"layout {name!r} has shape {tuple(y.shape)}, but must be ({self.n}, 2) or (S, {self.n}, 2) with a "
+        require(good, f"layout {name!r} has shape {tuple(y.shape)}, but must be ({self.n}, 2) or (S, {self.n}, 2) with a "
               f"map for each of the {len(self.steps)} steps.")  # fmt: skip
-        _need(bool(y.isfinite().all()), f"layout {name!r} has NaN or infinity, which cannot be drawn.")
+        require(bool(y.isfinite().all()), f"layout {name!r} has NaN or infinity, which cannot be drawn.")
         self.layouts = {**self.layouts, name: y}  # never changed while another thread reads it
 
     def _classes(self, name: str, value: Tensor, names: Sequence[str]) -> None:
         """A colouring by class. Labels below 0 are unknown: they stay grey."""
         most = int(value.max()) + 1
         names = [str(n) for n in names] or [str(i) for i in range(most)]
-        _need(most <= len(names), f"labels go up to {most - 1}, but there are {len(names)} class names.")
+        require(most <= len(names), f"labels go up to {most - 1}, but there are {len(names)} class names.")
         known = value.float().where(value >= 0, torch.nan)
         self.colours = {**self.colours, name: {"kind": "class", "values": known, "names": names}}
 
@@ -188,7 +189,7 @@ class Scene:
             for part in (half, ~half):
                 probe = evaluation.fit_linear(self.x[~part], self.labels[~part], decays=(1e-2,))
                 predicted[part] = probe.predict(self.x[part])
-        _need(len(predicted) == self.n, f"predicted has {len(predicted):,} labels, but there are {self.n:,} points.")
+        require(len(predicted) == self.n, f"predicted has {len(predicted):,} labels, but there are {self.n:,} points.")
         self._classes("probe", (predicted != self.labels).long(), ["right", "wrong"])
 
     def colour(self, name: str, layout: str) -> dict:
@@ -294,8 +295,3 @@ def _pack_colour(colour: dict, limits: tuple[float, float] | None = None) -> dic
         packed, extra = (values - low) / max(high - low, 1e-12) * 65534, {"low": low, "high": high}
     data = packed.where(~unknown, 65535).round().numpy().astype("<u2").tobytes()
     return {"kind": colour["kind"], "values": data, **extra}
-
-
-def _need(ok: bool, otherwise: str) -> None:
-    if not ok:
-        raise ValueError(otherwise)

@@ -325,3 +325,14 @@ def test_channels_follow_the_pictures(tmp_path):
     assert channels(grey, red) == 3
     assert channels(red, flat((1, 2, 3, 255), mode="RGBA")) == 3  # nothing to see through
     assert channels(red, grey, clear) == 4
+
+
+def test_folders_that_are_called_like_splits_are_pointed_out(tmp_path):
+    for part in ("train", "val", "test"):
+        for kind in ("cat", "dog"):
+            save(tmp_path / "set" / part / kind / "0.png", flat("red"))
+    with pytest.warns(UserWarning, match="are called test, train, val, like splits, but now they are the classes"):
+        folder(tmp_path / "set")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert folder(tmp_path / "set" / "train").names == ("cat", "dog")

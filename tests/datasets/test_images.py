@@ -89,11 +89,24 @@ def test_it_says_what_it_is():
         ({"masks": torch.zeros(2, 1, 4, 5).byte()}, "masks has 2 entries"),
         ({"labels": torch.full((20,), 2)}, "labels go from 2 to 2, but there are 2 class names"),
         ({"labels": torch.full((20,), -1)}, "labels go from -1"),
+        ({"split": torch.full((20,), 3, dtype=torch.uint8)}, "split holds a 3; it is 0 for train"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         replace(some(), **change)
+
+
+def test_a_split_that_was_set_by_hand_is_checked():
+    for wrong in ([0] * 20, np.zeros(20, np.uint8), torch.zeros(3).byte()):
+        data = some()
+        data.split = wrong
+        with pytest.raises(ValueError, match=r"split (must|has)"):
+            data.train  # noqa: B018
+
+
+def test_no_pictures_are_pictures_too():
+    assert len(some()[[]]) == 0
 
 
 def test_the_fingerprint_sees_every_change_and_nothing_else():

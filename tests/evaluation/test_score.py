@@ -150,3 +150,9 @@ def test_import_is_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_names_for_labels_are_explained():
+    x = torch.eye(4)
+    with pytest.raises(TypeError, match="train labels must be whole numbers"):
+        evaluation.knn(x, list("abab"), x, list("abab"))

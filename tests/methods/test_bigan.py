@@ -78,7 +78,7 @@ def test_noise_is_uniform_and_the_learning_rate_is_the_methods_own():
     assert -1 <= noise.min() < -0.9
     assert 0.9 < noise.max() <= 1
     assert abs(noise.mean()) < 0.1
-    assert {group["lr"] for group in build(lr=0.3).param_groups(0.5)} == {0.3}
+    assert {group["lr"] for group in build(lr_scale=0.3).param_groups(0.5)} == {0.3}
 
 
 def test_sample_and_reconstruct_are_the_generator():

@@ -1,6 +1,7 @@
 """One battery for every method: adding a method is adding one line to METHODS in tests/every_method.py."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,9 @@ from sslkit.datasets import Images
 READ_LABELS = {"supcon", "supervised", "regression", "fusion"}
 LEAST = {"w_mse": 7}  # whitening needs more images than dimensions
 FALLS = {"bigan": "judge"}  # a game has no loss that must fall, but its judge must learn
+VIEWS = {"moco": (2,)} | dict.fromkeys(
+    ("autoencoder", "denoising", "vae", "bigan", "mae", "rotation"), (1,)
+)  # at a time
 everyone = pytest.mark.parametrize("name", METHODS)
 
 
@@ -162,6 +166,24 @@ def test_spec_builds_the_same_method(name):
     batch = collect(method, 8)
     assert torch.equal(method(batch)["loss"], again.train()(batch)["loss"])
     assert (again.spec, again.policies) == (method.spec, method.policies)
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n in recipes.METHODS])
+@pytest.mark.parametrize("n", [0, 1, 2, 3])
+def test_a_view_is_looked_at_or_refused(name, n):
+    """Whoever gives a policy that the method would never read is told, instead of believing that it did something."""
+    spec, encoder = build(name).spec | {"policies": [{}] * n}, build(name).encoder.spec
+    if n not in VIEWS.get(spec["name"], (2, 3)):
+        with pytest.raises(ValueError, match=rf"policies has {n} entries; .* needs (at least )?\d views?"):
+            recipes.build(spec, encoder)
+        return
+    method = recipes.build(spec, encoder).train()
+    batch = collect(method, 16)
+    loss = method(batch)["loss"]
+    for i, view in enumerate(batch.views):
+        others = copy.deepcopy(method)
+        changed = [1 - view if i == j else other for j, other in enumerate(batch.views)]
+        assert not torch.equal(others(replace(batch, views=changed))["loss"], loss)
 
 
 @everyone

@@ -113,8 +113,8 @@ def test_reconstruct_shows_what_was_seen_and_what_was_guessed():
 
 
 def test_the_learning_rate_is_the_methods_own():
-    assert {group["lr"] for group in build(lr=0.5).param_groups(0.5)} == {0.5}
-    assert build(lr=0.5).spec["lr"] == 0.5
+    assert {group["lr"] for group in build(lr_scale=0.5).param_groups(0.5)} == {0.5}
+    assert build(lr_scale=0.5).spec["lr_scale"] == 0.5
 
 
 def test_a_perfect_guess_is_shown_as_the_picture():

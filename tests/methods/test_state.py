@@ -160,7 +160,7 @@ def test_multi_crop_views(tiny_shapes, name):
 
 @everyone
 def test_one_view_is_not_enough(name):
-    with pytest.raises(ValueError, match=f"policies has 1 entries; {name} compares views"):
+    with pytest.raises(ValueError, match=f"policies has 1 entries; {name} needs"):
         recipes.METHODS[name](nets.small_resnet(widths=(8,)), policies=(augment.Policy(),))
 
 

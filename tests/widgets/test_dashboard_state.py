@@ -98,6 +98,9 @@ def test_the_state_has_numbers_and_the_figure_only_the_methods_own_lines(tiny_sh
     assert state["seconds_left"] == 0
     assert state["loss"] == board.run.history.rows[-1]["loss"]
     assert board.run.history.column("pairs_found")[0][-1] == 12  # it is part of the history
+    assert board.run.method is board.method  # what was looked at is what was trained
+    first, last = list(board.spectra.values())[:: len(board.spectra) - 1]
+    assert not torch.equal(first, last)
     figure = board.plot()
     assert all(name in figure.caption for name in board.run.method.reference_values(32))
     drawn = {line.get_linestyle() for line in figure.axes[0].lines}
