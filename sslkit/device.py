@@ -26,7 +26,7 @@ class Compute:
     channels_last: bool = False
 
     def autocast(self) -> torch.autocast:
-        """Half precision inside the networks; losses cast back to float32 themselves."""
+        """Half precision inside the networks; losses sum in float32, but their matrix products are rounded, too."""
         kind = torch.device(self.device).type
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 

@@ -48,7 +48,7 @@ def speed(data: Images | None = None, *, steps: int = 6) -> float:
 
 
 def algebra_probe() -> float:
-    """Seconds of a linear probe of 2,000 random features: the kind of work that an evaluation consists of."""
+    """Seconds of a linear probe of 2,000 rows of 768 random numbers: the kind of work that an evaluation consists of."""
     draw = seeds.generator("doctor")
     x, y = torch.randn(2000, 768, generator=draw), torch.arange(2000) % 8
     return _seconds(lambda: evaluation.fit_linear(x, y, decays=(1e-2,)))

@@ -93,10 +93,10 @@ def quick(data: Images, *, seed: int = 0, **options) -> tuple[Method, dict]:
     more to it.
 
     A low temperature; views of half the side for two thirds of the steps, and of all of it for the last sixth, so that
-    more of them are seen; an encoder that begins with filters made from patches of the pictures, and tells all its stages,
-    in quadrants. When training is done, how much the quadrants look like 64 typical patches is told beside it, a picture is
-    told together with its mirror image (if the views were mirrored, too), and all features are whitened, so that neighbours
-    count every direction.
+    more of them are seen; an encoder that begins with filters made from patches of the pictures, and gives the means of all
+    its stages, for each quadrant. When training is done, three things are added: how much each quadrant looks like 64
+    typical patches; the mean with what the mirror image gives (if the views were mirrored, too); and whitening of all
+    features, so that neighbours count every direction.
     options: `encoder`, and those of `methods.DCL`.
     Returns the method, and settings of `TrainConfig`.
     """

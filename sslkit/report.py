@@ -126,15 +126,15 @@ def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
 
 FINISHED = {  # what an encoder with layers that are fitted after training has to add
     "loss": " The last point stands apart: it was taken when the last step was done, and the encoder finished. How much "
-    "each quarter looks like typical patches is told beside the network, if it has a dictionary of them; and features are "
-    "whitened, which lets neighbours count every direction.",
+    "each quarter looks like typical patches stands beside what the network gives, if it has a dictionary of them; and "
+    "features are whitened, which lets neighbours count every direction.",
     "factors": " What the network has forgotten, its early stages and patches beside it may still tell, such as colours.",
     "result": " This network without training was finished in the same way: the difference is what training gave.",
 }
 MIRRORED = {
-    "loss": " A picture is then told together with its mirror image.",
-    "factors": " Right and left were made alike: each picture is told together with its mirror image, which helps to tell "
-    "classes, and costs the horizontal place and the side to which a thing turns.",
+    "loss": " From then on, the features of a picture are the mean over it and its mirror image.",
+    "factors": " Right and left were made alike: features are the mean over a picture and its mirror image, which helps to "
+    "tell classes, and costs the horizontal place and the side to which a thing turns.",
 }
 GROWING = {"loss": " The loss jumps where the views grow, because larger views are new to the network."}
 TEXT = {  # figure: (heading, what it is for)
@@ -216,9 +216,7 @@ def _result(table: evaluation.Table, ceiling: evaluation.Score | None) -> str:
     if "linear probe" not in table.columns[name]:
         return f'<p class="result">{escape(table.collapse[name]["verdict"])}</p>'
     score = table["linear probe", name]
-    baselines = [(row, other) for other in table.columns if other != name for row in ("linear probe", "kNN")]
-    row, other = max(baselines, key=lambda key: float(table[key]))
-    value = float(table[row, other])
+    value, row, other = table.best_baseline
     top = (
         ""
         if ceiling is None

@@ -50,6 +50,8 @@ def pretrain(
     A method or an encoder that you give is copied, and told the pixel statistics if it knows none; the encoder is then the
     untrained baseline, whether it has been trained before or not, and `seed` does not reach what is in it. Ctrl-C ends the
     training in good order: the run has fewer steps than its `config`.
+    Raises ValueError or TypeError with one sentence for what does not fit, FloatingPointError when the loss is no longer
+    finite, and KeyboardInterrupt if it is stopped while the steps of `minutes` are counted.
     """
     check_budget(minutes, steps)
     data = _pictures(data)

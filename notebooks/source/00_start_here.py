@@ -12,7 +12,7 @@
 # - draw a map of what it has learned, and find the nearest neighbours of a picture;
 # - say whether the result is better than nothing.
 #
-# 55 minutes, of which your computer works for less than one. It runs on two CPU cores and needs no network.
+# 55 minutes, of which your computer works for one to three. It runs on two CPU cores and needs no network.
 # Run one cell after the other (Shift + Enter).
 
 # %%

@@ -248,6 +248,9 @@ assert reports["pulled together"]["std"] < reports["NT-Xent"]["std"] / 10  # cla
 plots.collapse(reports)
 
 # %% [markdown]
+# Look at both numbers. Std grows: the pictures move apart. RankMe ends near where it began: so short a training makes no new
+# directions, but it also loses hardly any. With the distance loss nearly all of them were lost.
+#
 # The negatives keep the pictures apart. The representation is no longer a point, and more neighbours show the same shape than
 # before the training. With 60 steps of a tiny network it is still a poor one; notebook 04 trains longer.
 #
@@ -516,6 +519,10 @@ for i in range(2 * N):
     print(f"picture {i % N}, view {i // N + 1}, at {angles[i]:3.0f}°: {way:15} {bar}")
 
 # %% [markdown]
+# Picture 0's second view, at 60°, is moved most: its partner and all the neighbours that push want it to go the same way.
+# Picture 3 has no neighbours, so it feels hardly more than its own partner. And one view moves *away* from its partner:
+# picture 2's second view, at 85°. Its partner, at 75°, pulls it back, but the crowd below 85° pushes harder.
+#
 # Now follow the arrows: move each point a little, again and again. Do it with the article's distance loss, too.
 #
 # **Predict before you run.** Where do the eight points end with NT-Xent? Where with the distance loss?
@@ -537,9 +544,12 @@ ends = {"distance loss": follow(losses.distance_contrast), "NT-Xent": follow(los
 ends = {"start": start, **ends}
 names = [f"picture {i}" for i in range(N)]
 figure = plots.maps_grid(ends, torch.arange(N).repeat(2), names=names)
+turn = torch.linspace(0, 2 * math.pi, 100)
+for ax in figure.axes[:3]:
+    ax.plot(turn.cos(), turn.sin(), color="0.7", linewidth=0.8, zorder=0)
 figure.caption = (
-    "Four pictures, two views each, on a circle. Both losses bring partners together. "
-    "Look at the distances between different pictures."
+    "Four pictures, two views each, on a circle. Both losses bring partners together: the two views of a picture lie on each "
+    "other, one dot. Look at the distances between different pictures."
 )
 figure.alt = "Three circles with eight points: at the start, after the distance loss, after NT-Xent."
 figure

@@ -163,6 +163,8 @@ sides = ("shape darker than ground", "shape lighter")
 plots.map2d(island, lighter, names=sides, method="t-SNE")
 
 # %% [markdown]
+# The small island fits, too: it has only dots, and its shapes are lighter than the ground. It is where both factors meet.
+#
 # Now in numbers. For each picture we take its ten nearest neighbours, and count how many agree with it. We count in the
 # representation, on the map, and among the raw pixels.
 
@@ -214,7 +216,12 @@ two = {"textures": texture, "shuffled textures": texture[order]}
 # Claim: shuffled colours agree with the neighbours as often as by chance
 assert abs(shared(island, two["shuffled textures"]) - 1 / 4) < 0.08
 alike = {name: {"the same among 10 neighbours": shared(island, labels)} for name, labels in two.items()}
-plots.maps_grid(dict.fromkeys(two, island), two, names=data.factor_names["texture"], measures=alike)
+figure = plots.maps_grid(dict.fromkeys(two, island), two, names=data.factor_names["texture"], measures=alike)
+figure.caption = (
+    "The same map twice; only the colours differ. "
+    + " ".join(f"{name}: {next(iter(m.values())):.2f} of the ten nearest have the same colour." for name, m in alike.items())
+)
+figure
 
 # %% [markdown]
 # Keep the right map in mind. This is what "the map has nothing to do with the labels" looks like.
@@ -444,12 +451,21 @@ display(Markdown(f"True ratio of the distances {ratio(trio):.1f}, on the map {ra
 # %%
 known = {"one cloud is 10 times as wide": cloud, "the third is 5 times as far": spread}
 labels = dict(zip(known, (which, torch.arange(3).repeat_interleave(100))))
-plots.maps_grid(known, labels, names=("first", "second", "third"))
+figure = plots.maps_grid(known, labels, names=("first", "second", "third"))
+figure.caption = (
+    "Left: the second cloud is truly 10 times as wide as the first. Right: the third is truly five times as far from the "
+    "second as the first is. Neither can be seen."
+)
+figure
 
 # %% [markdown]
 # Now the hardest question: **are there clusters at all?** For an answer we need something without clusters to compare
 # with. The **noise twin** is a cloud of random points with the same mean and the same covariance as our
 # representations. So it is as wide as they are in every direction, and it has no clusters.
+#
+# The *covariance* of two columns says how they vary together. Of D columns it is a matrix (D, D), `features.T.cov()`. You
+# need one fact about it. If the columns of `noise` are independent and have spread 1, then `noise @ L.T` has the
+# covariance `L @ L.T`. And `torch.linalg.cholesky(c)` finds such an `L` for a covariance `c`.
 #
 # ### Exercise 05b (8 minutes)
 
@@ -626,7 +642,13 @@ def knows(x):
 
 film = {f"step {history.snapshot_steps[i]}": frames[n] for n, i in enumerate(chosen)}
 learnt = {title: knows(moments[i]) for title, i in zip(film, chosen)}  # in space, not on the map
-plots.maps_grid(film, looked.factors["texture"], names=data.factor_names["texture"], measures=learnt)
+figure = plots.maps_grid(film, looked.factors["texture"], names=data.factor_names["texture"], measures=learnt)
+figure.caption = (
+    "Each map starts from the one before. The numbers: the share of the ten nearest pictures with the same shape, and with "
+    "the same texture. " + " ".join(
+        f"{step}: {m['shape']:.2f} and {m['texture']:.2f}." for step, m in learnt.items())
+)
+figure
 
 # %% [markdown]
 # Below each map you read which share of a picture's ten nearest neighbours has its shape, and its texture. Try it with
@@ -649,8 +671,9 @@ assert rise["texture"][1] > rise["shape"][1] + 0.08  # claim: the second part is
 #
 # ## What to remember
 #
-# * A t-SNE map keeps neighbours. Size, distance, place and even the existence of islands may be made by the map:
-#   compare it with its noise twin, with other seeds and other perplexities.
+# * A t-SNE map keeps neighbours. Five things it does not tell: how large a group is, how far two groups are apart, where a
+#   group lies, whether the groups exist at all, and whether the representation is worth anything. Compare it with its
+#   noise twin, with other seeds and other perplexities.
 # * Trustworthiness and recall compare the map with the representation. Only votes and probes compare the representation
 #   with what you want to know.
 # * A map is good for finding questions, such as "why are these together?". The answer is a number, measured in the real

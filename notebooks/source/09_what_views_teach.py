@@ -47,14 +47,15 @@ few = data.test.images[:128]
 pairs = {name: augment.views(few, [VIEWS[name]] * 2, draw) for name in ("crop", "hue")}
 figure = plots.views_grid(few[:4], [view[:4] for views in pairs.values() for view in views])
 figure.caption = (
-    "Pictures (left), two views that are only cropped (1 and 2), and two whose hue is turned as well (3 and 4). "
+    "Pictures (left), two views that are only cropped (1 and 2), and two whose hue may be turned as well (3 and 4). "
     "What do 1 and 2 share at a glance?"
 )
 figure
 
 # %% [markdown]
-# Views 1 and 2 are only cropped; in views 3 and 4 the hue is turned, too. Now play the game of the loss with no network at
-# all. The player is blind to form: it knows the *mean colour* of a view, three numbers, and chooses the view whose mean
+# Views 1 and 2 are only cropped. In views 3 and 4 the hue is turned as well, in four of five views, by a random part of the
+# circle. So some of them look as before: the turn was small, or there was none. Now play the game of the loss with no
+# network at all. The player is blind to form: it knows the *mean colour* of a view, three numbers, and chooses the view whose mean
 # colour is nearest.
 #
 # **Predict before you run.** Of 128 pictures, what share of the partners does this player find? With luck alone it

@@ -24,6 +24,8 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     verdict     "collapsed" if std is below 10 % of 1/sqrt(D) or rankme below 1.5; "partly collapsed" if std is below
                 30 % of it or `rankme` below 8 directions (min(N, D) / 8 if that is less; min(N, D) / 20 if that is
                 more); else "spread out". The limits are this kit's, and no law: beside a healthy run compare numbers
+
+    Raises ValueError for features that are not finite, not (N, D), or not of one shape.
     """
     x, x2 = _scaled(check_features("x", x)), None if x2 is None else _scaled(check_features("x2", x2))
     if x2 is not None and x2.shape != x.shape:
@@ -38,13 +40,13 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     p = sigma / sigma.sum() if sigma.any() else F.one_hot(torch.tensor(0), len(sigma)).double()
     rankme = (-((p + 1e-7) * (p + 1e-7).log()).sum()).exp().item()
     few = max(min(8, len(p) / 8), len(p) / 20)
-    verdict = "spread out: images differ in many directions"
+    verdict = "spread out: images differ in several directions"
     low = ["in few directions"] * (rankme < few) + ["by little"] * (std < 0.3 * spread)
     if low:
         verdict = f"partly collapsed: images differ {' and '.join(low)}"
     if std < 0.1 * spread or rankme < 1.5:
         verdict = "collapsed: all features lie almost on one point or line" if n > 1 else "unknown: this is one image"
-    verdict += f" (spread {std / spread:.2f} of 1, RankMe {rankme:.1f} of {len(p)})."
+    verdict += f" (std {std:.3f}, evenly spread would be {spread:.3f}; RankMe {rankme:.1f} of {len(p)})."
     report = {"std": std, "std_spread": spread, "alignment": alignment, "uniformity": uniformity, "rankme": rankme}
     return report | {"spectrum": p.float(), "n": n, "dim": dim, "verdict": verdict}
 

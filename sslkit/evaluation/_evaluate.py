@@ -99,7 +99,7 @@ def _summary(table: Table) -> list[str]:
     first, *others = table.collapse
     notes = [f"{first}: {table.collapse[first]['verdict']}"]
     if others and "linear probe" in table.columns[first]:
-        best, row, name = max((table[row, name].value, row, name) for row in ("linear probe", "kNN") for name in others)
+        best, row, name = table.best_baseline
         gain = table["linear probe", first].value - best
         where = f"{abs(gain):.2f} {'above' if gain >= 0 else 'below'} the best baseline, {best:.2f} ({name}, {row})"
         notes.append(f"{first}: the linear probe is {where}.")

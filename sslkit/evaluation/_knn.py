@@ -10,9 +10,11 @@ def knn(
     train_x: Tensor, train_y: Tensor, test_x: Tensor, test_y: Tensor, *, k: int = 20, temperature: float = 0.07
 ) -> Score:
     """Accuracy when the k most similar training images vote, each with weight exp(cosine / temperature).
+    (N, D), (N,), (M, D), (M,) -> Score.
 
     Instance discrimination, arXiv 1805.01978, section 3.4; defaults of DINO. With fewer than k training images all of
     them vote. Equal votes go to the smaller label. A test image of a class that training never saw counts as wrong.
+    Raises ValueError or TypeError for features or labels that do not fit, and for k or temperature not above 0.
     """
     train_x, train_y = check("train", train_x, train_y)
     test_x, test_y = check("test", test_x, test_y, dim=train_x.shape[1])

@@ -93,7 +93,8 @@ def linear_probe(
 ) -> Score:
     """Accuracy of `fit_linear`, which has the protocol. Test images are used once, after every choice is made.
 
-    how: `decays`, `seed` and `axes` of `fit_linear`.
+    (N, D), (N,), (M, D), (M,) -> Score. how: `decays`, `seed` and `axes` of `fit_linear`.
+    Raises ValueError or TypeError for features or labels that do not fit.
     """
     test_x, test_y = check("test", test_x, test_y)
     return accuracy(fit_linear(train_x, train_y, val_x, val_y, **how).predict(test_x) == test_y)
@@ -107,7 +108,7 @@ def few_label(
     Each budget is drawn several times; the interval is over these draws and over test images. With few labels there is
     nothing to choose a decay on: it is 0.01. None means all labels, one fit, decay chosen as `fit_linear` does without
     validation images. Features are standardised by all training images, which needs no labels. A class that has fewer
-    images gives all of them.
+    images gives all of them. (N, D), (N,), (M, D), (M,) -> Scores. Raises as `linear_probe` does.
     """
     train_x, train_y = check("train", train_x, train_y)
     test_x, test_y = check("test", test_x, test_y, dim=train_x.shape[1])

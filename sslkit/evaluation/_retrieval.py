@@ -10,7 +10,7 @@ from sslkit.evaluation._score import Score, accuracy, check
 def nearest(query_x: Tensor, gallery_x: Tensor, *, k: int = 1, itself: bool = True) -> tuple[Tensor, Tensor]:
     """Cosine and number of the k most similar gallery rows of each query: (M, D), (N, D) -> (M, k), (M, k), best first.
 
-    itself=False: query i is also row i of the gallery and must not find itself.
+    itself=False: query i is also row i of the gallery and must not find itself. Raises ValueError for k out of range.
     """
     n = len(gallery_x) if itself else len(gallery_x) - 1
     if not 1 <= k <= n or (not itself and len(query_x) != len(gallery_x)):
@@ -28,7 +28,8 @@ def retrieval(
     """Recall at k: the share of queries that find at least one picture with their id among the k nearest by cosine.
 
     precision: instead, the mean share of these k that have the query's id. itself: as in `nearest`. A query whose id is
-    not in the gallery counts as missed.
+    not in the gallery counts as missed. (M, D), (M,), (N, D), (N,) -> Score. Raises ValueError or TypeError for what does
+    not fit.
     """
     query_x, query_ids = check("query", query_x, query_ids)
     gallery_x, gallery_ids = check("gallery", gallery_x, gallery_ids, dim=query_x.shape[1])

@@ -28,6 +28,12 @@ class Table:
         self.columns.setdefault(name, {}).update(scores)
 
     @property
+    def best_baseline(self) -> tuple[float, str, str]:
+        """The highest linear probe or kNN beside the first column: value, measurement, column."""
+        _, *others = self.columns
+        return max((float(self[row, name]), row, name) for row in ("linear probe", "kNN") for name in others)
+
+    @property
     def measurements(self) -> list[str]:
         """The names of the rows."""
         return list(dict.fromkeys(measurement for column in self.columns.values() for measurement in column))

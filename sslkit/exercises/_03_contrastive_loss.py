@@ -54,6 +54,14 @@ def _normalised_over_batch(z1, z2, *, temperature=0.5):
 
 
 @zoo.keep(
+    "NT-Xent with the similarity to itself set to -1",
+    "exp(-1 / temperature) still counts in the sum. The diagonal's logit must be minus infinity.",
+)
+def _self_minus_one(z1, z2, *, temperature=0.5):
+    return F.cross_entropy(_cosines(z1, z2).fill_diagonal_(-1) / temperature, _partner(z1))
+
+
+@zoo.keep(
     "NT-Xent multiplied by the temperature",
     "Similarities are divided by it: a low temperature makes differences larger.",
 )

@@ -71,6 +71,20 @@ split_vote.add(
     ),
 )
 split_vote.add(
+    "a vote with only the test features normalised",
+    "Long training features win the vote: they need length 1, too.",
+    lambda train_x, train_y, test_x, *, k=20, temperature=0.07: _vote(
+        F.normalize(test_x, dim=1) @ train_x.T, train_y, k, lambda s: (s / temperature).exp()
+    ),
+)
+split_vote.add(
+    "a vote at a fixed temperature of 0.07",
+    "It is right at the default only. Use the argument, not a number.",
+    lambda train_x, train_y, test_x, *, k=20, temperature=0.07: _vote(
+        _cosines(test_x, train_x), train_y, k, lambda s: (s / 0.07).exp()
+    ),
+)
+split_vote.add(
     "the vote of the least similar pictures",
     "topk takes the largest, and a large cosine means similar.",
     lambda train_x, train_y, test_x, *, k=20, temperature=0.07: _vote(
@@ -112,10 +126,15 @@ def _euclidean(train_x: Tensor, train_y: Tensor, test_x: Tensor, *, k: int = 20,
 
 
 def _two_sets(seed: int, k: int, temperature: float):
-    """Five overlapping classes, features of different lengths: every rule of voting gives other answers."""
+    """Five overlapping classes, features of different lengths: every rule of voting gives other answers.
+
+    All of them are short enough for the exp of a product: who forgets to normalise gets a vote, and not infinity.
+    """
     centres, y = randn(seed, 5, 4), torch.arange(80) % 5
-    train_x = (centres[y] + 0.9 * randn(seed + 1, 80, 4)) * torch.logspace(-0.5, 0.5, 80)[:, None]
-    test_x = (centres[torch.arange(40) % 5] + 0.9 * randn(seed + 2, 40, 4)) * torch.logspace(0.5, -0.5, 40)[:, None]
+    train_x = 0.2 * (centres[y] + 0.9 * randn(seed + 1, 80, 4)) * torch.logspace(-0.5, 0.5, 80)[:, None]
+    test_x = (
+        0.2 * (centres[torch.arange(40) % 5] + 0.9 * randn(seed + 2, 40, 4)) * torch.logspace(0.5, -0.5, 40)[:, None]
+    )
     return lambda: ((train_x.clone(), y.clone(), test_x.clone()), {"k": k, "temperature": temperature})
 
 

@@ -23,7 +23,7 @@ class Encoder(nn.Module):
     patches: begin with filters that are made from the pictures, see `dictionary`, if body[0] is a convolution.
     beside: a layer (B, C, H, W) -> (B, beside.dim) whose features follow those of the body. whiten: end in a `Whitening`.
     Both are fitted by `finish`, when the network is trained, and do nothing until then.
-    mirror: in eval mode a picture is told as the mean of what is told of it and of its mirror image. It takes twice as long,
+    mirror: in eval mode h is the mean over the picture and its mirror image. It takes twice as long,
     and right and left are alike from then on.
     """
 
@@ -49,12 +49,12 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.normalise(x)
-        h = self._tell(x)
+        h = self._represent(x)
         if self.mirror and not self.training:
-            h = (h + self._tell(x.flip(3))) / 2
+            h = (h + self._represent(x.flip(3))) / 2
         return h if self.whitening is None else self.whitening(h)
 
-    def _tell(self, x: Tensor) -> Tensor:
+    def _represent(self, x: Tensor) -> Tensor:
         h = self.body(x)
         return h if self.beside is None else torch.cat([h, self.beside(x)], 1)  # (B, dim)
 
@@ -160,9 +160,9 @@ class Stages(nn.Sequential):
     (B, C, H, W) -> (B, grid² * width), or (B, grid² * sum of widths). The weights have the same names in all cases.
     """
 
-    def __init__(self, *parts: nn.Module, tell_all: bool, grid: int):
+    def __init__(self, *parts: nn.Module, all_stages: bool, grid: int):
         super().__init__(*parts)
-        self.tell_all, self.grid = tell_all, grid
+        self.all_stages, self.grid = all_stages, grid
 
     def forward(self, x: Tensor) -> Tensor:
         maps = []
@@ -170,8 +170,8 @@ class Stages(nn.Sequential):
             x = part(x)
             if isinstance(part, Block):
                 maps.append(x)
-        told = maps if self.tell_all else maps[-1:]
-        return torch.cat([field_means(x, self.grid) for x in told], 1)
+        chosen = maps if self.all_stages else maps[-1:]
+        return torch.cat([field_means(x, self.grid) for x in chosen], 1)
 
 
 def small_resnet(
@@ -190,9 +190,9 @@ def small_resnet(
 
     The stem halves the picture at once (4x4 convolution, stride 2), because most of the work of a residual network is done
     at full resolution; every later stage halves it again and widens.
-    all_stages, grid: what is told, see `Stages`. By default the last stage's means over the picture, and `dim` is the last
+    all_stages, grid: what h holds, see `Stages`. By default the last stage's means over the picture, and `dim` is the last
     width. patches: the stem begins with filters made from patches of the pictures, instead of random ones.
-    dictionary: how many patches of a `PatchDictionary` are told beside it. whiten, mirror: see `Encoder`.
+    dictionary: how many patches of a `PatchDictionary` stand beside it in h. whiten, mirror: see `Encoder`.
     """
     stem = [nn.Conv2d(in_channels, widths[0], 4, 2, 1, bias=False), make_norm(norm, widths[0]), nn.ReLU()]
     pairs = zip((widths[0], *widths), widths)
@@ -201,7 +201,7 @@ def small_resnet(
     spec = {"name": "small_resnet", "in_channels": in_channels, "widths": list(widths), "norm": norm}
     ends = {"patches": patches, "whiten": whiten, "mirror": mirror}
     spec |= {"all_stages": all_stages, "grid": grid, "dictionary": dictionary, **ends}
-    body = Stages(*stem, *stages, tell_all=all_stages, grid=grid)
+    body = Stages(*stem, *stages, all_stages=all_stages, grid=grid)
     beside = PatchDictionary(in_channels, dictionary, grid=grid) if dictionary else None
     return Encoder(body, dim=dim, in_channels=in_channels, spec=spec, beside=beside, **ends)
 

@@ -23,7 +23,7 @@ class HonestyPanel(WorkingLab):
     """t-SNE maps of the same features under several seeds and perplexities, beside the map of their noise twin.
 
     features: (N, D). labels: (N,) whole numbers, `names` what they mean. images: (N, C, H, W), to show neighbours.
-    Of more than `most` points, every so-manieth is taken, so that a map takes about a second. Each map is computed when
+    Of more than `most` points, only every n-th is taken, so that a map takes about a second. Each map is computed when
     it is first asked for, from a random start, and kept; a notebook shows PCA until it is there. k: how many neighbours
     are compared.
     """

@@ -128,7 +128,12 @@ class InvarianceMatrix(WorkingLab):
         """The matrix as a heat map; rows that are not known are empty."""
         kinds = {name: "accuracy" if not self.data.factors[name].is_floating_point() else "R²" for name in self.factors}
         columns = {name: f"{name.replace('_', ' ')}\n{kind}" for name, kind in kinds.items()}
-        return plots.factor_matrix(dict(self.scores), columns, theme=self.look)
+        figure = plots.factor_matrix(dict(self.scores), columns, theme=self.look)
+        figure.caption += (
+            " Nothing is left at R² 0, and at an accuracy of one divided by the number of classes: compare with "
+        )
+        figure.caption += f"the row {UNTRAINED!r}."
+        return figure
 
     # --- the work -------------------------------------------------------------------------------------------
 

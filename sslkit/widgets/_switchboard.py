@@ -165,7 +165,9 @@ class CollapseSwitchboard(WorkingLab):
         lost = ["has fallen into fewer directions"] if last["rankme"] < 0.6 * full["rankme"] else []
         lost += ["has shrunk"] if last["std"] < 0.6 * full["std"] else []
         ending = f"it {' and '.join(lost)}" if lost else "no collapse shows"
-        numbers = [f"spread {row['std']:.2f} of 1, {row['rankme']:.1f} of {HEAD[1]} directions" for row in (last, full)]
+        numbers = [
+            f"std {row['std']:.2f} (1 = even), {row['rankme']:.1f} of {HEAD[1]} directions" for row in (last, full)
+        ]
         return f"{run['label']}: {ending} ({numbers[0]}; with all its guards {numbers[1]})."
 
     @property
