@@ -150,6 +150,8 @@ def load(path: str | Path, data: str | Path | Images | None = None, *, method: M
     method: what was trained, if it or its encoder is your own: built as it was then. It is copied, and gets the weights.
     Raises FileNotFoundError or ValueError with one sentence.
     """
+    if method is not None and not isinstance(method, Method):
+        raise TypeError(f"method is a {type(method).__name__}; give the Method itself, built as it was.")
     path = Path(path).expanduser()
     alone = path.suffix == ".safetensors" or ((path / WEIGHTS).exists() and not (path / checkpoint.FILE).exists())
     if alone and method is not None:

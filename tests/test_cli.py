@@ -7,6 +7,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import sslkit
@@ -18,7 +19,7 @@ def quick(monkeypatch, tiny_shapes):
     """The real command on few pictures: the data and the budget are cut, nothing else."""
     pretrain = sslkit.pretrain
 
-    def short(method, data, *, minutes, seed, batch_size=32):
+    def short(method, data, *, steps, seed, batch_size=32, **usual):
         return pretrain(
             method,
             data,
@@ -29,6 +30,7 @@ def quick(monkeypatch, tiny_shapes):
             probe=20,
             seed=seed,
             progress=False,
+            **usual,
         )
 
     monkeypatch.setattr(sslkit, "pretrain", short, raising=False)
@@ -48,6 +50,23 @@ def test_quickstart_does_the_main_job(quick, tmp_path, capsys):
     assert "make lab" in out
     assert (tmp_path / "out" / "report.html").exists()
     assert sslkit.load(tmp_path / "out").history.step == 4
+
+
+def test_a_report_that_fails_does_not_lose_the_training(quick, tmp_path, monkeypatch, capsys):
+    def full(run, path):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("sslkit.report.write_report", full)
+    assert cli.main(["quickstart", "--out", str(tmp_path / "out")]) == 2
+    assert "no space left" in capsys.readouterr().err
+    assert sslkit.load(tmp_path / "out").history.step == 4
+
+
+def test_too_few_test_pictures_are_found_before_the_training(tmp_path, capsys):
+    np.save(tmp_path / "few.npy", np.zeros((60, 3, 16, 16), np.uint8))
+    assert cli.main(["quickstart", "--data", str(tmp_path / "few.npy"), "--out", str(tmp_path / "out")]) == 2
+    assert "quickstart needs 5 test pictures at least; 'few' has 3" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_quickstart_on_a_folder(quick, tmp_path, capsys):

@@ -184,3 +184,8 @@ def test_a_row_is_measured_once(tiny, tmp_path):
     assert list(rows) == []
     assert (other / "shapes-simclr-0.json").read_text() == record
     assert [r["method"] for r in race.read(other)] == ["baselines", "simclr"]
+
+
+def test_one_name_is_one_method_and_one_data_set(tmp_path):
+    rows = race.missing(tmp_path, methods="simclr", data="digits", seeds=[0], steps=2)
+    assert [row[:2] for row in rows if row[1] != "baselines"] == [("digits", "simclr")]

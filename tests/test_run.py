@@ -451,6 +451,11 @@ def test_home_is_not_a_folder_of_that_name(run, tiny_shapes, tmp_path, monkeypat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "other"]
 
 
+def test_a_name_is_no_method_to_load(folder):
+    with pytest.raises(TypeError, match="method is a str; give the Method itself"):
+        sslkit.load(folder, method="simclr")
+
+
 def test_other_data_are_named_before_anything_else(tiny_shapes, tmp_path):
     sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path, **QUICK)
     with pytest.raises(ValueError, match=r"its data was 'shapes \(\w+\)', now it is 'digits \(\w+\)'"):

@@ -239,11 +239,12 @@ def shift_facts(draw: Callable, probe: Probe) -> dict:
     facts |= {
         "pictures of a batch differ": len(first[0].unique(dim=0)) > 1,
         "views of a picture differ": bool((first[0] != first[1]).any()),
+        "a view is not another one turned round": bool((first[0] != -first[1]).any()),
         "dy and dx differ": bool((first[..., 0] != first[..., 1]).any()),
         "the next batches get other draws": not all(torch.equal(first, shifts) for shifts in later),
         "the same seed gives the same draws": torch.equal(first, again),
     }
-    if not all(list(facts.values())[1:4]):
+    if not all(list(facts.values())[1:5]):
         return facts
     shares = torch.stack([(first.round() == k).double().mean() for k in range(-limit, limit + 1)]) * (2 * limit + 1)
     fair = (shares > 0.7) & (shares < 1.3)

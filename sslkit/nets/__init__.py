@@ -3,8 +3,8 @@
 from sslkit.nets.critics import PairCritic, SimilarityNetwork, critic, discriminator
 from sslkit.nets.decoders import ImageDecoder, PatchDecoder
 from sslkit.nets.encoders import Encoder, adapt, build, resnet18, small_resnet, tiny_vit
+from sslkit.nets.eval_mode import looking
 from sslkit.nets.heads import Prototypes, prediction_head, projection_head
-from sslkit.nets.looking import looking
 from sslkit.nets.norms import Fitted, Whitening
 from sslkit.nets.patches import PatchDictionary, dictionary
 from sslkit.nets.teacher import Queue, Teacher

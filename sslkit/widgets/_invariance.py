@@ -129,10 +129,8 @@ class InvarianceMatrix(WorkingLab):
         kinds = {name: "accuracy" if not self.data.factors[name].is_floating_point() else "R²" for name in self.factors}
         columns = {name: f"{name.replace('_', ' ')}\n{kind}" for name, kind in kinds.items()}
         figure = plots.factor_matrix(dict(self.scores), columns, theme=self.look)
-        figure.caption += (
-            " Nothing is left at R² 0, and at an accuracy of one divided by the number of classes: compare with "
-        )
-        figure.caption += f"the row {UNTRAINED!r}."
+        figure.caption += " Nothing is left at R² 0, or at an accuracy of 1 / number of classes: "
+        figure.caption += f"compare with the row {UNTRAINED!r}."
         return figure
 
     # --- the work -------------------------------------------------------------------------------------------
