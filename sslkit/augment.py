@@ -205,8 +205,15 @@ def apply(images: Tensor, params: Params) -> Tensor:
     return x
 
 
+def check_range(images: Tensor) -> None:
+    """Raise ValueError for floats that are not from 0 to 1, where looking at them keeps no device waiting."""
+    if _white(images) == 1 and images.device.type == "cpu" and images.numel() and images.max() > 2:
+        raise ValueError(f"Images are floats up to {images.max():.4g}; expected 0 to 1: divide by 255.")
+
+
 def view(images: Tensor, policy: Policy, generator: torch.Generator | None) -> Tensor:
     """One random view of each image, (B, C, H, W) -> (B, C, h, w): `draw`, then `apply`."""
+    check_range(images)
     return apply(images, draw(policy, len(images), images.shape[1:], generator))
 
 
@@ -343,8 +350,6 @@ def _white(images):
         raise TypeError(
             f"Images are a {type(images).__name__}; expected a tensor. datasets.arrays makes one of arrays."
         )
-    if images.is_floating_point() and images.device.type == "cpu" and images.numel() and images.max() > 2:
-        raise ValueError(f"Images are floats up to {images.max():.4g}; expected 0 to 1: divide by 255.")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise TypeError(f"Images are {images.dtype}; expected uint8 from 0 to 255 or floats from 0 to 1.")
     return 255.0 if images.dtype == torch.uint8 else 1.0

@@ -168,9 +168,9 @@ class Keeper:
         stored = asdict(type(config)(**self.state["config"]))
         config = settle(config, stored)
         encoder, known = self.method.encoder.spec, self.state["encoder"]
-        named = lambda data: f"{data['name']} ({data['fingerprint']})"
+        seen = [(data["fingerprint"], data["name"]) for data in (self.state["data"], self.data)]
         versus = {
-            "data": (named(self.state["data"]), named(self.data)),
+            "data": seen if seen[0][0] != seen[1][0] else (None, None),  # a folder may have got another name
             "method": (self.state["method"], self.method.spec),
             # What an older checkpoint does not know of did not exist then.
             "encoder": (known and {**(encoder or {}), **known}, encoder),

@@ -142,7 +142,7 @@ def race(options: argparse.Namespace) -> None:
         print(f"{row['data']}, {row['method']}, seed {row['seed']}: {found}{row['seconds']:.0f} s", flush=True)
     records = racing.read(options.out)
     for name, figure in racing.figures(records).items():
-        figure.savefig(Path(options.out) / f"{name}.png", dpi=150)
+        figure.savefig(Path(options.out).expanduser() / f"{name}.png", dpi=150)
     print(f"\n{racing.tables(records)}\n\nRecords and figures: {options.out}. The same command goes on.")
 
 

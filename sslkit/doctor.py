@@ -159,8 +159,8 @@ def quickstart(
     """
     config, cores = train.resolve(train.TrainConfig(steps=1, **settings)), None
     parts = len(config.resolutions)
-    if step is None:  # medians of three: right after an installation one of them may take seconds
-        step, cores = _cores(lambda: train.step_seconds(copy.deepcopy(method), data, config, steps=3 * parts))
+    if step is None:  # medians: right after an installation one of them may take seconds
+        step, cores = _cores(lambda: train.step_seconds(copy.deepcopy(method), data, config, steps=max(20, 3 * parts)))
     encode = encode_seconds(method.encoder, data)
     found = after_training(encode, data)
     if cores is not None and config.device == "cpu":  # who uses a GPU only waits for it

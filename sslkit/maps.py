@@ -77,7 +77,7 @@ def aligned(snapshots: Tensor, *, method: str = "pca", perplexity: float = 30.0)
     what it knew; their extents, which mean nothing, are made equal. Started apart, t-SNE maps turn and flip, and an
     animation of them shows nothing else.
     """
-    snapshots = torch.stack([torch.as_tensor(x).detach().cpu() for x in snapshots])
+    snapshots = stacked(snapshots).detach().cpu()
     known = snapshots.ndim == 3 and method in ("pca", "tsne")
     require(
         known, f'aligned needs snapshots (S, N, D) and "pca" or "tsne", got {tuple(snapshots.shape)} and {method!r}.'
@@ -90,6 +90,12 @@ def aligned(snapshots: Tensor, *, method: str = "pca", perplexity: float = 30.0)
     for x in snapshots[1:]:
         maps.append(tsne(x, perplexity=perplexity, init=maps[-1] if maps[-1].any() else "pca"))
     return torch.stack([y / y.std().clamp(min=1e-12) for y in maps])
+
+
+def stacked(snapshots) -> Tensor:
+    """A tensor of a list of snapshots, as `History` keeps them; a tensor or an array as it is."""
+    listed = isinstance(snapshots, list | tuple) and len(snapshots) > 0
+    return torch.stack([torch.as_tensor(x) for x in snapshots]) if listed else torch.as_tensor(snapshots)
 
 
 def remembered(make: Callable[..., Tensor], x: Tensor, **options) -> Tensor:

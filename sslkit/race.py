@@ -203,7 +203,7 @@ def read(folder: str | Path) -> list[dict]:
 
     Raises ValueError naming a file that is damaged.
     """
-    records = map(_record, sorted(Path(folder).glob("*.json")))
+    records = map(_record, sorted(Path(folder).expanduser().glob("*.json")))
     return [record for record in records if {"data", "method", "seed", "columns"} <= record.keys()]
 
 

@@ -165,7 +165,10 @@ def build(spec: dict, encoder_spec: dict, *, seed: int = 0) -> Method:
         raise unknown("method", spec["name"], METHODS)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return METHODS[spec["name"]](nets.build(encoder_spec), **options)
+        try:
+            return METHODS[spec["name"]](nets.build(encoder_spec), **options)
+        except TypeError as error:
+            raise ValueError(f"The checkpoint is of another version of sslkit ({error}). Train again.") from error
 
 
 def views_for(data: Images) -> Policy:

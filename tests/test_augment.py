@@ -17,12 +17,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_1samp, ks_2samp, norm
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tv
 
-from sslkit import augment
+from sslkit import augment, evaluation
 from sslkit.augment import Params, Policy, apply, draw, matrices, plain, to_float, view, views
 
 STILL = Policy(scale=(1, 1), ratio=(1, 1), flip=0, jitter=0, gray=0)  # changes nothing in a square image
@@ -664,7 +664,7 @@ def test_shrinking_keeps_the_mean_and_is_antialiased():
 
 def test_floats_up_to_255_are_refused_and_arrays_are_named():
     x = torch.full((1, 3, 4, 4), 255.0)
-    for take in (augment.to_float, lambda x: augment.view(x, augment.Policy(), None)):
+    for take in (lambda x: evaluation.features(nn.Identity(), x), lambda x: view(x, Policy(), None)):
         with pytest.raises(ValueError, match="Images are floats up to 255; expected 0 to 1"):
             take(x)
     with pytest.raises(TypeError, match="Images are a ndarray; expected a tensor"):

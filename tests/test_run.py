@@ -429,9 +429,7 @@ def test_the_history_keeps_what_was_seen_apart_from_what_was_minimised(tiny_shap
 def test_an_option_that_no_file_can_hold_is_found_at_once_or_makes_the_network_your_own(tiny_shapes, tmp_path):
     with pytest.raises(TypeError, match="The method's spec holds more than numbers"):
         sslkit.pretrain("simclr", tiny_shapes, temperature=torch.tensor(0.5), **QUICK)
-    norm = lambda width: nn.GroupNorm(8, width)
-    encoder = nets.adapt("torchvision/resnet18", norm_layer=norm)
-    assert encoder.spec is None
+    assert nets.adapt("torchvision/resnet18", norm_layer=lambda width: nn.GroupNorm(8, width)).spec is None
     assert nets.adapt("torchvision/resnet18", zero_init_residual=True).spec["zero_init_residual"] is True
 
 
@@ -458,8 +456,14 @@ def test_a_name_is_no_method_to_load(folder):
 
 def test_other_data_are_named_before_anything_else(tiny_shapes, tmp_path):
     sslkit.pretrain("simclr", tiny_shapes, resume=tmp_path, **QUICK)
-    with pytest.raises(ValueError, match=r"its data was 'shapes \(\w+\)', now it is 'digits \(\w+\)'"):
+    with pytest.raises(ValueError, match=r"its data was \('\w+', 'shapes'\), now it is \('\w+', 'digits'\)"):
         sslkit.pretrain("simclr", "digits", resume=tmp_path, **QUICK)
+
+
+def test_a_folder_may_get_another_name(tiny_shapes, tmp_path):
+    for name in ("photos", "my photos"):
+        run = sslkit.pretrain("simclr", replace(tiny_shapes, name=name), resume=tmp_path, **QUICK)
+    assert run.history.step == 6
 
 
 def test_pictures_without_labels(tiny_shapes, tmp_path):

@@ -519,8 +519,8 @@ for i in range(2 * N):
     print(f"picture {i % N}, view {i // N + 1}, at {angles[i]:3.0f}°: {way:15} {bar}")
 
 # %% [markdown]
-# Picture 0's second view, at 60°, is moved most: its partner and all the neighbours that push want it to go the same way.
-# Picture 3 has no neighbours, so it feels hardly more than its own partner. And one view moves *away* from its partner:
+# Picture 0's second view, at 60°, is moved most: its partner pulls it clockwise, and the three neighbours above it (75°, 80°,
+# 85°) push it the same way; only the one at 35° pushes back. Picture 3 has no neighbours, so it feels hardly more than its own partner. And one view moves *away* from its partner:
 # picture 2's second view, at 85°. Its partner, at 75°, pulls it back, but the crowd below 85° pushes harder.
 #
 # Now follow the arrows: move each point a little, again and again. Do it with the article's distance loss, too.
@@ -548,8 +548,8 @@ turn = torch.linspace(0, 2 * math.pi, 100)
 for ax in figure.axes[:3]:
     ax.plot(turn.cos(), turn.sin(), color="0.7", linewidth=0.8, zorder=0)
 figure.caption = (
-    "Four pictures, two views each, on a circle. Both losses bring partners together: the two views of a picture lie on each "
-    "other, one dot. Look at the distances between different pictures."
+    "Four pictures, two views each, on a circle. Both losses bring partners together: after training, two views of a "
+    "picture lie on the same place, so you see one dot. Look at the distances between different pictures."
 )
 figure.alt = "Three circles with eight points: at the start, after the distance loss, after NT-Xent."
 figure

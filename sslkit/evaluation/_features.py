@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sslkit import device
-from sslkit.augment import to_float
+from sslkit.augment import check_range, to_float
 from sslkit.datasets import Images
 from sslkit.evaluation._retrieval import perturb
 from sslkit.nets import looking
@@ -26,6 +26,7 @@ def features(
     images = images.images if isinstance(images, Images) else images
     if images.ndim != 4:
         raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, C, H, W).")
+    check_range(images)
     home = next(chain(encoder.parameters(), encoder.buffers()), images).device
     where = home if where is None else torch.device(where)
     if where.type != home.type:

@@ -93,7 +93,7 @@ def check(name: str, x: Tensor, y: Tensor, *, dim: int | None = None) -> tuple[T
         raise ValueError(f"{name} labels are missing. Without labels there are only collapse, retrieval and maps.")
     try:
         y = torch.as_tensor(y).detach().cpu()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         numbers = "np.unique(labels, return_inverse=True)[1] makes them of names"
         raise TypeError(f"{name} labels must be whole numbers; {numbers}.") from error
     if y.shape != (len(x),) or y.is_floating_point():

@@ -48,7 +48,7 @@ class ArticleSimCLR(Method):
         self.contrast, self.p = {"sigma": sigma, "epsilon": epsilon}, p
         self.joint = {"n_images": n_images, "lambda_": lambda_, "omega": omega}
         sizes = {"shared": shared, "p": p, "dim": dim, "hidden": hidden}
-        self.describe("article", policies, views=2, or_more=True, **self.joint, **self.contrast, **sizes)
+        self.describe("article", policies, views=2, **self.joint, **self.contrast, **sizes)
         self.shared, self.dim, own = shared, dim, self.policies[:1] if shared else self.policies
         self.encoder, self.others = encoder, nn.ModuleList(_another(encoder) for _ in own[1:])
         self.projections = nn.ModuleList(nn.Linear(encoder.dim, dim, bias=False) for _ in own)

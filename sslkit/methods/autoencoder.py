@@ -34,7 +34,7 @@ class Autoencoder(Method):
         super().__init__()
         self.encoder = encoder
         self.decoder = ImageDecoder(encoder.dim, encoder.in_channels, image_size=image_size, norm=norm)
-        self.describe(self.name, policies, image_size=list(image_size), norm=norm)
+        self.describe(self.name, policies, or_more=False, image_size=list(image_size), norm=norm)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         x = batch.views[0]

@@ -46,7 +46,7 @@ class Method(nn.Module):
     any_size = True  # whether its views may be shrunk while it learns
     lr_scale = 1.0  # a factor on the learning rate of all its parameters
 
-    def describe(self, name: str, policies: Sequence, *, views: int = 1, or_more: bool = False, **options) -> None:
+    def describe(self, name: str, policies: Sequence, *, views: int = 1, or_more: bool = True, **options) -> None:
         """Set `policies` and `spec`, see `described`. Raises ValueError unless there are as many policies as it needs."""
         self.policies, self.spec = described(name, policies, **options)
         check_views(policies, views, or_more, name)

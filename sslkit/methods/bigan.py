@@ -46,7 +46,9 @@ class BiGAN(Method):
         self.code = nn.Linear(encoder.dim, latent)
         self.generator = ImageDecoder(latent, encoder.in_channels, image_size=image_size, norm=norm)
         self.critic = PairCritic(encoder.in_channels, latent, image_size=image_size)
-        self.describe("bigan", policies, latent=latent, lr_scale=lr_scale, image_size=list(image_size), norm=norm)
+        self.describe(
+            "bigan", policies, or_more=False, latent=latent, lr_scale=lr_scale, image_size=list(image_size), norm=norm
+        )
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)

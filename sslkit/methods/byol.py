@@ -45,7 +45,7 @@ class BYOL(Method):
         self.teacher = Teacher(nn.Sequential(self.encoder, self.head))
         self.momentum, self.stop_gradient = momentum, stop_gradient
         hyper = {"momentum": momentum, "predictor": predictor, "stop_gradient": stop_gradient}
-        self.describe("byol", policies, views=2, or_more=True, **hyper, head=list(head), norm=norm)
+        self.describe("byol", policies, views=2, **hyper, head=list(head), norm=norm)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         z = encode(nn.Sequential(self.encoder, self.head), batch.views)  # V x (B, D)

@@ -84,10 +84,4 @@ def AlignUniform(
     """Pull the views of an image together and spread the images over the sphere (arXiv 2005.10242)."""
     hyper = {"alpha": alpha, "t": t, "lambda_": lambda_}
     references = lambda n, alpha, **k: losses.align_uniform_references(n, **k)
-    return Joint(**wiring("align_uniform", encoder, _of_z, references, hyper, head, policies, norm))
-
-
-def _of_z(z1, z2, **hyper) -> dict:
-    """`align_uniform`; the history keeps the alignment and uniformity of h under these names."""
-    terms = losses.align_uniform(z1, z2, **hyper)
-    return {name if name == "loss" else f"{name} of z": value for name, value in terms.items()}
+    return Joint(**wiring("align_uniform", encoder, losses.align_uniform, references, hyper, head, policies, norm))

@@ -56,7 +56,7 @@ class DINO(Method):
         self.centre_momentum = centre_momentum if centre else 1.0
         hyper = {"n_prototypes": n_prototypes, **self.temperatures, "momentum": momentum, "freeze": freeze}
         hyper |= {"centre": centre, "centre_momentum": centre_momentum}
-        self.describe("dino", policies, views=2, or_more=True, **hyper, head=list(head), norm=norm)
+        self.describe("dino", policies, views=2, **hyper, head=list(head), norm=norm)
 
     @property
     def student(self) -> nn.Module:

@@ -43,7 +43,8 @@ class Joint(Method):
         extras = self.extras(batch)
         pairs = [self.loss(a, b, *extras) for a, b in combinations(z, 2)]
         pairs = [pair if isinstance(pair, dict) else {"loss": pair} for pair in pairs]
-        return {name: torch.stack([pair[name] for pair in pairs]).mean() for name in pairs[0]}
+        of_z = {"alignment": "alignment of z", "uniformity": "uniformity of z"}  # the history has those of h, too
+        return {of_z.get(name, name): torch.stack([pair[name] for pair in pairs]).mean() for name in pairs[0]}
 
     def extras(self, batch: Batch) -> tuple[Tensor, ...]:
         """What the loss reads beside two views, such as labels, for the images of all processes. Nothing by default."""

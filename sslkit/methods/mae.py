@@ -45,7 +45,7 @@ class MAE(Method):
         self.encoder, self.mask_ratio, self.lr_scale = encoder, mask_ratio, lr_scale
         self.patch, (width, depth) = encoder.body.patch, decoder
         self.decoder = PatchDecoder(encoder.dim, encoder.in_channels * self.patch**2, width=width, depth=depth)
-        self.describe("mae", policies, mask_ratio=mask_ratio, lr_scale=lr_scale, decoder=list(decoder))
+        self.describe("mae", policies, or_more=False, mask_ratio=mask_ratio, lr_scale=lr_scale, decoder=list(decoder))
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)

@@ -49,7 +49,7 @@ class MoCo(Method):
         self.queue = Queue(queue_size, head[1])
         self.temperature, self.momentum, self.keys = temperature, momentum, None
         hyper = {"temperature": temperature, "queue_size": queue_size, "momentum": momentum}
-        self.describe("moco", policies, views=2, **hyper, head=list(head), norm=norm)
+        self.describe("moco", policies, views=2, or_more=False, **hyper, head=list(head), norm=norm)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         q = gather(self.head(self.encoder(batch.views[0])))  # (B, D)

@@ -41,7 +41,7 @@ class NNCLR(Method):
         self.queue = Queue(queue_size, head[1])
         self.temperature, self.newest = temperature, None
         hyper = {"temperature": temperature, "queue_size": queue_size}
-        self.describe("nnclr", policies, views=2, or_more=True, **hyper, head=list(head), norm=norm)
+        self.describe("nnclr", policies, views=2, **hyper, head=list(head), norm=norm)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         z = encode(nn.Sequential(self.encoder, self.head), batch.views)  # V x (B, D)

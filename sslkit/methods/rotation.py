@@ -24,7 +24,7 @@ class Rotation(Method):
     def __init__(self, encoder: nn.Module, *, policies: Sequence[Policy] = (Policy(),)):
         super().__init__()
         self.encoder, self.head = encoder, nn.Linear(encoder.dim, 4)
-        self.describe("rotation", policies)
+        self.describe("rotation", policies, or_more=False)
 
     def collect(self, images, index, labels, generator) -> Batch:
         side = min(images.shape[2:])

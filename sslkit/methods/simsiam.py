@@ -45,7 +45,7 @@ class SimSiam(Method):
         self.predictor = prediction_head(head[1], head[1] // 4, norm=norm) if predictor else nn.Identity()
         self.stop_gradient = stop_gradient
         hyper = {"predictor": predictor, "stop_gradient": stop_gradient}
-        self.describe("simsiam", policies, views=2, or_more=True, **hyper, head=list(head), norm=norm)
+        self.describe("simsiam", policies, views=2, **hyper, head=list(head), norm=norm)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         z = encode(nn.Sequential(self.encoder, self.head), batch.views)  # V x (B, D)

@@ -43,7 +43,7 @@ class SwAV(Method):
         self.prototypes = Prototypes(head[1], n_prototypes)
         self.temperature, self.epsilon, self.freeze = temperature, epsilon, freeze
         hyper = {"n_prototypes": n_prototypes, "temperature": temperature, "epsilon": epsilon, "freeze": freeze}
-        self.describe("swav", policies, views=2, or_more=True, **hyper, head=list(head), norm=norm)
+        self.describe("swav", policies, views=2, **hyper, head=list(head), norm=norm)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         network = nn.Sequential(self.encoder, self.head, self.prototypes)

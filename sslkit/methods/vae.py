@@ -37,7 +37,9 @@ class VAE(Method):
         self.encoder, self.latent, self.sigma = encoder, latent, sigma
         self.code = nn.Linear(encoder.dim, 2 * latent)
         self.decoder = ImageDecoder(latent, encoder.in_channels, image_size=image_size, norm=norm)
-        self.describe("vae", policies, latent=latent, sigma=sigma, image_size=list(image_size), norm=norm)
+        self.describe(
+            "vae", policies, or_more=False, latent=latent, sigma=sigma, image_size=list(image_size), norm=norm
+        )
 
     def collect(self, images, index, labels, generator) -> Batch:
         batch = super().collect(images, index, labels, generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import torch
 import torch.nn.functional as F
@@ -245,9 +246,11 @@ def adapt(model: nn.Module | str, *, in_channels: int = 3, image_size: int = 32,
     """
     spec = None
     if isinstance(model, str):
-        simple = all(isinstance(value, str | int | float | tuple | list | None) for value in options.values())
-        about = {"name": "adapt", "model": model, "in_channels": in_channels, "image_size": image_size, **options}
-        spec = about if simple else None  # a layer or a function is known to your code only
+        spec = {"name": "adapt", "model": model, "in_channels": in_channels, "image_size": image_size, **options}
+        try:
+            json.dumps(spec)
+        except TypeError:  # a layer or a function is known to your code only
+            spec = None
         model = _from_library(model, in_channels, options)
         for layer in model.modules():
             if type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and max(layer.stride) > 1:

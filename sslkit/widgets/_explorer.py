@@ -170,8 +170,9 @@ class Explorer(anywidget.AnyWidget):
 
     def save(self, path: str | Path) -> Path:
         """Write one page with everything that is there now. It opens offline, by double-click. Returns its path."""
+        path = Path(path).expanduser()
         checkpoint.write_file(path, lambda file: file.write(self.page().encode()))
-        return Path(path)
+        return path
 
     def page(self) -> str:
         """The page that `save` writes."""

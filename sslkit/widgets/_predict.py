@@ -37,7 +37,8 @@ class Predict(Lab):
             raise ValueError(f"Predict: measure is {measure!r}, but must be a function without arguments.")
         if choices is not None and len(choices) < 2:
             raise ValueError(f"Predict: choices are {choices!r}, but there must be at least two to choose from.")
-        self.question, self.measure, self.unit, self.file = question, measure, unit, file
+        self.question, self.measure, self.unit = question, measure, unit
+        self.file = None if file is None else Path(file).expanduser()
         self.choices = None if choices is None else list(choices)
         self.USE = f"{question} Record what you expect; then you can run it, and say in one sentence why it came so."
         self.prediction, self.measured, self.explanation = None, [], ""
@@ -111,7 +112,7 @@ class Predict(Lab):
     @property
     def log(self) -> list[dict]:
         """All predictions that were run, plain JSON: those of the file, if there is one, or of this session."""
-        return json.loads(Path(self.file).read_text()) if self.file and Path(self.file).exists() else list(_LOG)
+        return json.loads(self.file.read_text()) if self.file and self.file.exists() else list(_LOG)
 
     @property
     def state(self) -> dict:
@@ -152,7 +153,7 @@ class Predict(Lab):
         """Write the entry into the file: in the place of what it was before, or at the end."""
         if self.file is None:
             return
-        path = Path(self.file)
+        path = self.file
         kept = json.loads(path.read_text()) if path.exists() else []
         if before in kept:
             kept[kept.index(before)] = self._entry

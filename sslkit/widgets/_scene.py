@@ -51,8 +51,7 @@ class Scene:
         perplexities: Sequence[float] = (30, 10, 100),
         seeds: Sequence[int] = (0, 1),
     ):
-        x = torch.stack(list(features)) if isinstance(features, list | tuple) else features
-        x = torch.as_tensor(x).detach().cpu().float()
+        x = maps.stacked(features).detach().cpu().float()
         x = pad(x, (0, 1)) if x.ndim > 1 and x.shape[-1] == 1 else x  # a map needs two axes
         require(
             x.ndim in (2, 3) and x.shape[-2] > 1, f"features has shape {tuple(x.shape)}, but must be (N, D) with N > 1."

@@ -192,8 +192,6 @@ def table():
 def test_table_access(table):
     assert table["kNN", "this encoder"].value == 0.741
     assert table["kNN", "chance"] == 0.125
-    assert table.has("chance")
-    assert not table.has("supervised")
     assert table.measurements == ["kNN", "hue (R²)", "angle (R²)"]
     with pytest.raises(ValueError, match="Did you mean 'chance'"):
         table["kNN", "chanse"]
