@@ -43,11 +43,10 @@ def fine_tune(
     KeyboardInterrupt if it is stopped.
     """
     check_budget(minutes, steps)
-    for name, value, kind in (("encoder", encoder, Encoder), ("data", data, Images)):
-        if not isinstance(value, kind):
-            raise TypeError(
-                f"{name} is a {type(value).__name__}; give {'run.encoder' if kind is Encoder else 'Images'}."
-            )
+    if not hasattr(encoder, "dim"):
+        raise TypeError(f"encoder is a {type(encoder).__name__}; give an encoder, such as run.encoder.")
+    if not isinstance(data, Images):
+        raise TypeError(f"data is a {type(data).__name__}; give Images.")
     if "marks" in options:
         raise ValueError("marks is no option of fine_tune: looks at the representation belong to pretraining.")
     if per_class is not None and not (isinstance(per_class, Integral) and per_class >= 1):

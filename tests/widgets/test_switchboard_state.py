@@ -53,7 +53,7 @@ def test_runs_stay_and_settings_that_were_trained_are_not_trained_again(data):
     board.train()
     assert not board.state["running"]
     assert first is list(board.runs.values())[-1]  # shown again, as the latest
-    assert "with all its guards spread" in board.verdict
+    assert "with all its guards std" in board.verdict
     assert len(board.state["runs"]) == 2
     assert all(run["label"] in board.plot().caption for run in board.state["runs"])
     assert not board.clear().state["runs"]
