@@ -28,17 +28,8 @@ from sslkit.schedules import warmup_cosine
 
 RESIDENT = 2 * 2**30  # bytes of pictures that are kept on the device; more are sent to it batch by batch
 UNCHANGED = 4096  # pictures on which an encoder fits its whitening
-KNOWN = {
-    "step",
-    "seconds",
-    "lr",
-    "images_per_second",
-    "std",
-    "rankme",
-    "alignment",
-    "uniformity",
-    "knn",
-}  # of a history row
+LOOKED = ("std", "rankme", "alignment", "uniformity")  # what `look` takes from `evaluation.collapse`
+KNOWN = {"step", "seconds", "lr", "images_per_second", "knn", *LOOKED}  # names in a row of the history
 WARM, FEWEST = 5, 20  # steps before a clock counts; steps of the shortest training
 
 
@@ -349,7 +340,7 @@ def look(method: Method, data: Images, config: TrainConfig, history: History) ->
         raise FloatingPointError(f"Some features are no longer finite at step {history.step}. {slower(config.lr)}")
     views = method.collect(seen.images, index, seen.labels, seeds.generator(config.seed, "look")).views
     report = evaluation.collapse(h, evaluation.features(method.encoder, views[0]))
-    row = {name: float(report[name]) for name in ("std", "rankme", "alignment", "uniformity")}
+    row = {name: float(report[name]) for name in LOOKED}
     if val.labels is not None:
         known = train[torch.randperm(len(train), generator=seeds.generator(config.seed, "gallery"))[: 2 * config.probe]]
         known_h = evaluation.features(method.encoder, known.images)

@@ -520,8 +520,9 @@ for i in range(2 * N):
 
 # %% [markdown]
 # Picture 0's second view, at 60°, is moved most: its partner pulls it clockwise, and the three neighbours above it (75°, 80°,
-# 85°) push it the same way; only the one at 35° pushes back. Picture 3 has no neighbours, so it feels hardly more than its own partner. And one view moves *away* from its partner:
-# picture 2's second view, at 85°. Its partner, at 75°, pulls it back, but the crowd below 85° pushes harder.
+# 85°) push it the same way; only the one at 35° pushes back. Picture 3 has no neighbours, so it feels hardly more than its
+# own partner. And one view moves *away* from its partner: picture 2's second view, at 85°. Its partner, at 75°, pulls it
+# back, but the crowd below 85° pushes harder.
 #
 # Now follow the arrows: move each point a little, again and again. Do it with the article's distance loss, too.
 #

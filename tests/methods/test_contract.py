@@ -15,9 +15,8 @@ from sslkit.datasets import Images
 READ_LABELS = {"supcon", "supervised", "regression", "fusion"}
 LEAST = {"w_mse": 7}  # whitening needs more images than dimensions
 FALLS = {"bigan": "judge"}  # a game has no loss that must fall, but its judge must learn
-VIEWS = {"moco": (2,)} | dict.fromkeys(
-    ("autoencoder", "denoising", "vae", "bigan", "mae", "rotation"), (1,)
-)  # at a time
+# How many views of a picture a method takes; the others take two or more.
+VIEWS = {"moco": (2,)} | dict.fromkeys(("autoencoder", "denoising", "vae", "bigan", "mae", "rotation"), (1,))
 everyone = pytest.mark.parametrize("name", METHODS)
 
 
