@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +17,7 @@ from sslkit.errors import unknown
 # another thread that is in the middle of it: then OpenBLAS warns that it may hang. So one of our threads at a time.
 SCIKIT_LEARN = threading.Lock()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+CROWDED = 0.75  # of the time: alone, a thread that trains has a core for 0.92 to 1 of it, beside another program 0.6
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,22 @@ def synchronise(device: str) -> None:
     """Wait for queued work, so that a clock reads the truth. Does nothing on a CPU."""
     if torch.device(device).type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+def share_of_time(work: Callable[[], float]) -> tuple[float, float]:
+    """What it finds, and for which share of the time this thread had a core of the CPU meanwhile."""
+    start, worked = time.perf_counter(), time.thread_time()
+    found = work()
+    return found, (time.thread_time() - worked) / (time.perf_counter() - start)
+
+
+def crowded(share: float | None) -> list[str]:
+    """What to do if a training had a core for so little of the time, in one sentence; none if all is well or not known.
+
+    Beside two other programs a step with one thread is twice as fast as with two (RESULTS.md, "Beside other programs").
+    """
+    if share is None or share >= CROWDED:
+        return []
+    fewer = ", or set OMP_NUM_THREADS=1, since threads that wait for each other cost more than they bring"
+    said = f"This computer is busy: a trial had a core for {share:.0%} of the time. Close other programs"
+    return [said + fewer * (torch.get_num_threads() > 1) + "."]

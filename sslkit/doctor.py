@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from statistics import median
@@ -32,7 +32,6 @@ FORMATS = {  # name: (precision, channels_last)
 }
 CEILING = 0.4  # minutes, see fine_tune.supervised_ceiling
 SLOWER = 1.2  # what is slower by less is not worth a word
-CROWDED = 0.6  # of its threads: a quiet machine keeps 0.8 to 0.9 of two threads at work in a step, one with guests 0.3
 
 # ---- probes: each returns a number of this machine, in about a second
 
@@ -112,13 +111,6 @@ def _in_turn(jobs: Mapping, rounds: int) -> dict:
     return {name: median(row[name] for row in taken) for name in jobs}
 
 
-def _cores(work: Callable[[], float]) -> tuple[float, float]:
-    """What it finds, and how many cores of the CPU it had meanwhile, on average."""
-    start, worked = time.perf_counter(), time.process_time()
-    found = work()
-    return found, (time.process_time() - worked) / (time.perf_counter() - start)
-
-
 def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
@@ -154,17 +146,18 @@ def quickstart(
 ) -> dict[str, float]:
     """What a quickstart will take: {"steps", and in seconds "training", "ceiling", "evaluation", "report"}.
 
-    step: seconds of one, if that is known; otherwise a copy of the method makes a few, and it is told how many "cores" it
-    had meanwhile. settings: of `TrainConfig`. What cannot be predicted is left out.
+    step: seconds of one, if that is known; otherwise a copy of the method makes a few, and it is told for which "share"
+    of the time they had a core. settings: of `TrainConfig`. What cannot be predicted is left out.
     """
-    config, cores = train.resolve(train.TrainConfig(steps=1, **settings)), None
+    config, share = train.resolve(train.TrainConfig(steps=1, **settings)), None
     parts = len(config.resolutions)
     if step is None:  # medians: right after an installation one of them may take seconds
-        step, cores = _cores(lambda: train.step_seconds(copy.deepcopy(method), data, config, steps=max(20, 3 * parts)))
+        trial = partial(train.step_seconds, copy.deepcopy(method), data, config, steps=max(20, 3 * parts))
+        step, share = device.share_of_time(trial)
     encode = encode_seconds(method.encoder, data)
     found = after_training(encode, data)
-    if cores is not None and config.device == "cpu":  # who uses a GPU only waits for it
-        found["cores"] = cores
+    if share is not None and config.device == "cpu":  # who uses a GPU only waits for it
+        found["share"] = share
     pictures = 2 * min(config.probe, len(data.val)) + min(2 * config.probe, len(data.train))
     looks = (config.marks + 1) * pictures * encode / (len(data) + len(data.test))
     steps = max(train.FEWEST, int((60 * minutes - looks) / step))
@@ -227,26 +220,12 @@ def sentence(found: Mapping[str, float]) -> str:
     parts = [f"{duration(found['training'])} of training ({found['steps']:,} steps)"]
     parts += [text.format(duration(found[part])) for part, text in words.items() if part in found]
     line = f"About {', '.join(parts)}, if the machine stays as busy as it is now."
-    return "\n".join([line, *crowded(found.get("cores"), torch.get_num_threads())])
-
-
-def crowded(cores: float | None, threads: int) -> list[str]:
-    """What to do if so many threads had so few cores on average, in one sentence; none if all is well or not known.
-
-    Beside two other programs a step with one thread is twice as fast as with two (RESULTS.md, "Beside other programs").
-    """
-    if cores is None or cores >= CROWDED * threads:
-        return []
-    fewer = ", or set OMP_NUM_THREADS=1, since threads that wait for each other cost more than they bring" * (
-        threads > 1
-    )
-    many = f"{threads} thread{'s' * (threads > 1)}"
-    return [f"Other programs use this computer: {many} had {cores:.1f} cores. Close them{fewer}."]
+    return "\n".join([line, *device.crowded(found.get("share"))])
 
 
 def advice(found: Mapping) -> list[str]:
     """What to pass or to set where a rule of the package is not the best choice on this machine."""
-    said, formats = crowded(found["cores_had"], found["threads"]), found["formats"]
+    said, formats = device.crowded(found["share"]), found["formats"]
     rule, best = found["rule"], min(formats, key=formats.get)
     if formats[rule] > SLOWER * formats[best]:
         precision, channels_last = FORMATS[best]
@@ -263,7 +242,7 @@ def examine() -> dict:
     """Measure this machine. Plain values, so that they can be kept."""
     start = time.perf_counter()
     chosen = train.resolve(train.TrainConfig(steps=1))
-    where, (rate, had) = chosen.device, _cores(speed)
+    where, (rate, share) = chosen.device, device.share_of_time(speed)
     data = datasets.load("shapes")
     found = {
         "versions": {
@@ -273,7 +252,7 @@ def examine() -> dict:
         },
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "cores_had": had if where == "cpu" else None,
+        "share": share if where == "cpu" else None,
         "device": where,
         "bfloat16": "in hardware" if device.fast_bfloat16(where) else "emulated",
         "rule": next(name for name, (p, c) in FORMATS.items() if (p, c) == (chosen.precision, chosen.channels_last)),

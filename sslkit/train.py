@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -210,12 +211,16 @@ def steps_for(
     """The configuration with as many steps as fit into `minutes` here, looks at the representation included.
 
     Trains a throw-away copy for a few steps, with its own generators, so that the real run starts untouched. Raises
-    ValueError unless minutes are above 0 and finite, KeyboardInterrupt if it is stopped.
+    ValueError unless minutes are above 0 and finite, KeyboardInterrupt if it is stopped. Warns where other programs use
+    the CPU, too.
     """
     check_minutes(minutes)
     config = resolve(config)
     trial = copy.deepcopy(method)
-    step = step_seconds(trial, data, config, stop=stop)
+    step, share = device.share_of_time(partial(step_seconds, trial, data, config, stop=stop))
+    if config.device == "cpu" and distributed.world()[1] == 1:  # others wait, for the GPU or for each other
+        for said in device.crowded(share):
+            warnings.warn(said, stacklevel=4)
     looking = 0.0
     if marked_steps(config):
         start = time.perf_counter()

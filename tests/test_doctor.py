@@ -19,7 +19,7 @@ FOUND = {
     "rule": "float32, channels last",
     "formats": {"float32": 2.0, "float32, channels last": 1.0, "bfloat16, channels last": 9.0},
     "thread_seconds": {1: 3.0, 4: 1.0},
-    "cores_had": 3.4,
+    "share": 0.97,
     "steps_per_second": 4.0,
     "quickstart": {"training": 185.0, "steps": 700, "ceiling": 30.0, "evaluation": 60.0, "report": 45.0},
     "methods": {"dino": 50.0, "simclr": 25.0},
@@ -59,7 +59,7 @@ def test_a_part_that_is_not_known_is_not_mentioned():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"cores_had": 1.3}, "4 threads had 1.3 cores. Close them, or set OMP_NUM_THREADS=1"),
+        ({"share": 0.58}, "a trial had a core for 58% of the time. Close other programs"),
         ({"thread_seconds": {1: 1.0}, "threads": 1}, "PyTorch uses 1 of 8 cores"),
         (
             {"formats": {"float32": 1.0, "float32, channels last": 2.0, "bfloat16, channels last": 9.0}},
@@ -91,21 +91,11 @@ def test_the_sentence_names_what_is_known():
     assert doctor.sentence({"training": 20.0, "steps": 50}).startswith("About 20 s of training (50 steps), if")
 
 
-@pytest.mark.parametrize(
-    ("cores", "threads", "lines"), [(1.2, 2, 0), (1.1, 2, 1), (0.7, 1, 0), (0.5, 1, 1), (None, 2, 0)]
-)
-def test_a_crowded_machine_is_told_of(cores, threads, lines):
-    said = doctor.crowded(cores, threads)
-    assert len(said) == lines
-    assert all(("OMP_NUM_THREADS" in line) == (threads > 1) for line in said)
-
-
-def test_cores_are_counted_as_the_system_counts_them(tiny_shapes):
-    """Who sleeps has no core, who works has one at most."""
-    assert doctor._cores(lambda: time.sleep(0.3))[1] < 0.2
+def test_a_prediction_tells_of_a_crowded_machine(tiny_shapes):
     found = doctor.quickstart(recipes.method("simclr", tiny_shapes), tiny_shapes, minutes=0.1, batch_size=32)
-    assert 0 < found["cores"] < 1.2  # one thread in tests
-    assert doctor.sentence(found | {"cores": 0.1}).endswith("had 0.1 cores. Close them.")
+    assert 0 < found["share"] < 1.1
+    assert "\n" not in doctor.sentence(found | {"share": 0.9})
+    assert doctor.sentence(found | {"share": 0.1}).endswith("had a core for 10% of the time. Close other programs.")
 
 
 def test_notebooks_are_scaled_by_speed_and_unknown_without_records(tmp_path):

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -54,6 +55,22 @@ def test_choice_keeps_what_is_given_and_settles_the_rest_by_a_rule(monkeypatch):
     assert not device.choose(device="mps", precision="float32").channels_last
     with pytest.raises(ValueError, match="Unknown precision 'fp16'"):
         device.choose(precision="fp16")
+
+
+@pytest.mark.parametrize(
+    ("share", "threads", "lines"), [(0.76, 2, 0), (0.74, 2, 1), (0.74, 1, 1), (0.97, 1, 0), (None, 2, 0)]
+)
+def test_a_crowded_machine_is_told_of(share, threads, lines, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    said = device.crowded(share)
+    assert len(said) == lines
+    assert all(("OMP_NUM_THREADS" in line) == (threads > 1) for line in said)
+
+
+def test_who_sleeps_has_no_core():
+    found, share = device.share_of_time(lambda: time.sleep(0.3) or 7.0)
+    assert found == 7.0
+    assert share < 0.2
 
 
 def test_importing_sslkit_loads_nothing_heavy():
