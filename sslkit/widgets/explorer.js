@@ -4,7 +4,7 @@
 
 const VIRIDIS = ["#440154", "#482878", "#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"];
 const UNKNOWN = 65535;
-const MARKS = "●▲■◆"; // the mark changes from the eleventh class on, as in plots.py
+const MARKS = "●▲■◆"; // the mark changes from the eleventh class on, as in sslkit.plots
 const TRAVEL = 600; // milliseconds from one map to another
 const HELP = "Drag to move, Ctrl and wheel to zoom, click to select, Shift to add, Shift and drag to draw a lasso. " +
   "Keyboard: arrows go from picture to picture, Enter selects, Escape clears, + and - zoom, 0 shows all.";
