@@ -64,6 +64,11 @@ weak.add(
     lambda score, baselines: score / max(baselines.values()),
 )
 weak.add(
+    "the gain in points of a hundred",
+    "Right, but a hundred times too large: accuracies are shares here, from 0 to 1.",
+    lambda score, baselines: 100 * (score - max(baselines.values())),
+)
+weak.add(
     "the gain relative to the baseline",
     "Do not divide by the baseline: the same gain would look large on a weak one.",
     lambda score, baselines: score / max(baselines.values()) - 1,
@@ -76,7 +81,7 @@ def _scores(score: float, chance: float, raw: float, pca: float, random: float) 
 
 gain_exercise = Exercise(
     id="00a",
-    prompt="Write `gain(score, baselines)`: how many points of accuracy the result is above its best baseline.",
+    prompt="Write `gain(score, baselines)`: how far the score is above its best baseline (0.74 and 0.47 give 0.27).",
     stub='''\
 def gain(score, baselines):
     """How far `score` is above the best of the baselines, a dictionary of name -> accuracy; negative if it is below."""

@@ -112,6 +112,7 @@ def crop_matrix(size, top, height, out, *, flip=False):
 
     New pixel i looks at c = top + (i + 0.5) * height / out. Old pixel j, with its middle at j + 0.5, gets the weight
     max(0, 1 - |c - (j + 0.5)| / s) with s = max(1, height / out); outside the box it gets 0. Each row then sums to 1.
+    flip=True: the rows in reverse order, so that the first new pixel becomes the last.
     """
     return None  # your lines here
 ''',
@@ -211,6 +212,13 @@ same.add(
     lambda n_images, *, n_views=2, limit=4, generator: (
         (torch.rand(n_views, n_images, 2, generator=generator) * (2 * limit) - limit).round().long()
     ),
+)
+same.add(
+    "shifts cut off towards 0, which comes twice as often",
+    ".long() cuts off from both sides, so -0.9 and 0.9 both become 0. Draw integers: torch.randint.",
+    lambda n_images, *, n_views=2, limit=4, generator: (
+        (torch.rand(n_views, n_images, 2, generator=generator) * 2 - 1) * (limit + 1)
+    ).long(),
 )
 same.add(
     "shifts that crowd around zero",

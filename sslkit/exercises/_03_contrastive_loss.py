@@ -130,6 +130,15 @@ def _across_only(z1, z2, *, temperature=0.5):
 
 
 @zoo.keep(
+    "a loss with negatives from the other view only, in one direction",
+    "Your table is z1 against z2. NT-Xent has 2N anchors, and each is compared with all 2N - 1 others, of both views.",
+)
+def _across_one_way(z1, z2, *, temperature=0.5):
+    logits = F.normalize(z1, dim=1) @ F.normalize(z2, dim=1).T / temperature
+    return F.cross_entropy(logits, torch.arange(len(z1)))
+
+
+@zoo.keep(
     "a loss with negatives from the same view only",
     "The embeddings of the other view are negatives too: 2N - 2 in all.",
 )
@@ -396,6 +405,15 @@ bent.add(
 def _negatives_only(similarity: Tensor, positive: int, *, temperature: float = 0.5) -> Tensor:
     own = _at(similarity, positive)
     return (_softmax(similarity.masked_fill(own.bool(), -torch.inf), temperature) - own) / temperature
+
+
+@bent.keep(
+    "the forces with a sum that leaves the partner out",
+    "The softmax divides by the sum over *all* similarities, the positive among them.",
+)
+def _sum_of_negatives(similarity: Tensor, positive: int, *, temperature: float = 0.5) -> Tensor:
+    own, logits = _at(similarity, positive), similarity / temperature
+    return ((logits - logits.masked_fill(own.bool(), -torch.inf).logsumexp(0)).exp() - own) / temperature
 
 
 @bent.keep(

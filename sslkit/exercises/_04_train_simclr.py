@@ -94,6 +94,20 @@ late.add(
     ),
 )
 late.add(
+    "a warm-up that is one step too long",
+    "Steps 0 to warmup - 1 are the warm-up: `step < warmup`. Yours rises above the peak once.",
+    lambda step, *, steps, peak, warmup: (
+        peak * ((step + 1) / warmup if step <= warmup else _half_cosine((step - warmup) / (steps - warmup)))
+    ),
+)
+late.add(
+    "a schedule that is 0 at its last step",
+    "The last step would learn nothing. The task asks for 0 at step `steps`, one later: divide by steps - warmup.",
+    lambda step, *, steps, peak, warmup: (
+        peak * ((step + 1) / warmup if step < warmup else _half_cosine((step - warmup) / (steps - 1 - warmup)))
+    ),
+)
+late.add(
     "the share of the peak, not the learning rate",
     "Multiply by the peak.",
     lambda step, *, steps, peak, warmup: warmup_cosine(step, steps=steps, warmup=warmup),

@@ -50,6 +50,25 @@ vague.add(
     lambda x, y, *, k=10: neighbour_recall(x, y, k=k + 1),
 )
 vague.add(
+    "the recall of k + 1 neighbours, of which one is the point itself",
+    "topk(k + 1) finds the point itself first. Leave its column out, in both spaces.",
+    lambda x, y, *, k=10: (
+        _shared(*(_distances(s, itself=-1.0).topk(k + 1, largest=False).indices for s in (x, y))) / (len(x) * (k + 1))
+    ),
+)
+vague.add(
+    "the recall of k neighbours and the point itself, divided by k",
+    "topk(k + 1) finds the point itself first, which is why yours can be above 1. Leave its column out, in both spaces.",
+    lambda x, y, *, k=10: (
+        _shared(*(_distances(s, itself=-1.0).topk(k + 1, largest=False).indices for s in (x, y))) / (len(x) * k)
+    ),
+)
+vague.add(
+    "neighbours found by cosine in both spaces",
+    "The task takes Euclidean distance, in both: torch.cdist.",
+    lambda x, y, *, k=10: neighbour_recall(F.normalize(x, dim=1), F.normalize(y, dim=1), k=k),
+)
+vague.add(
     "neighbours compared in their order",
     "The third neighbour may be the first on the map: it still counts. Compare sets.",
     lambda x, y, *, k=10: float((_nearest(x, k) == _nearest(y, k)).double().mean()),

@@ -212,6 +212,31 @@ leaky.add(
     "The test chose its own winner. Choose on the validation split.",
     lambda fit, train, val, test, *, decays: _protocol(fit, train, val, test, decays, choose_on="test"),
 )
+
+
+@leaky.keep(
+    "the test accuracy of the decay that is best on the test split, where the winner was asked once more",
+    "The test chose its own winner. Choose on the validation split, and predict the test split once, for the winner.",
+)
+def _chosen_and_asked_again(fit: Callable, train: tuple, val: tuple, test: tuple, *, decays: Sequence[float]) -> float:
+    scale = _standardise(train[0])
+    predictors = [fit(scale(train[0]), train[1], decay) for decay in decays]
+    right = lambda predict: float((predict(scale(test[0])) == test[1]).double().mean())
+    return right(max(predictors, key=right))
+
+
+@leaky.keep(
+    "the result of a probe that was fitted again on training and validation pictures",
+    "Some papers do so. Here the question is how good the chosen probe is, the one fitted to the training pictures.",
+)
+def _fitted_again(fit: Callable, train: tuple, val: tuple, test: tuple, *, decays: Sequence[float]) -> float:
+    scale = _standardise(train[0])
+    right = lambda predict, x, y: float((predict(scale(x)) == y).double().mean())
+    best = max(decays, key=lambda decay: right(fit(scale(train[0]), train[1], decay), *val))
+    both = torch.cat([scale(train[0]), scale(val[0])]), torch.cat([train[1], val[1]])
+    return right(fit(*both, best), *test)
+
+
 leaky.add(
     "the test accuracy of the decay that is best on the training split",
     "Training accuracy favours the weakest decay. Choose on the validation split.",

@@ -22,6 +22,11 @@ def _standard(z: Tensor) -> Tensor:
     return (z - z.mean(dim=0)) / (z.var(dim=0, correction=0) + 1e-5).sqrt()
 
 
+def _unbiased(z: Tensor) -> Tensor:
+    """The same with torch's own variance, which divides by N - 1."""
+    return (z - z.mean(dim=0)) / (z.var(dim=0) + 1e-5).sqrt()
+
+
 def _correlations(a: Tensor, b: Tensor) -> Tensor:
     return a.T @ b / len(a)  # (D, D)
 
@@ -87,7 +92,17 @@ blind.add(
 blind.add(
     "Barlow Twins with N - 1 in the standard deviation and N in the product",
     "Then even a perfect correlation is below 1. Take N in both places: correction=0.",
-    lambda z1, z2, *, lambda_=0.0051: _identity(_both(z1, z2) * (len(z1) - 1) / len(z1), lambda_),
+    lambda z1, z2, *, lambda_=0.0051: _identity(_correlations(_unbiased(z1), _unbiased(z2)), lambda_),
+)
+blind.add(
+    "Barlow Twins with N - 1 in both places",
+    "The correlations are right, but not the gradient of a constant dimension. The task asks for N twice: correction=0.",
+    lambda z1, z2, *, lambda_=0.0051: _identity(_unbiased(z1).T @ _unbiased(z2) / (len(z1) - 1), lambda_),
+)
+blind.add(
+    "Barlow Twins with N in the standard deviation and N - 1 in the product",
+    "Then a perfect correlation is above 1. Take N in both places.",
+    lambda z1, z2, *, lambda_=0.0051: _identity(_both(z1, z2) * len(z1) / (len(z1) - 1), lambda_),
 )
 blind.add(
     "Barlow Twins with a correlation divided by the number of dimensions",
@@ -98,6 +113,18 @@ blind.add(
     "Barlow Twins with correlations between pictures, not between dimensions",
     "z1 @ z2.T is (N, N), as in NT-Xent. Barlow Twins compares columns: z1.T @ z2 is (D, D).",
     lambda z1, z2, *, lambda_=0.0051: _identity(_standard(z1) @ _standard(z2).T / z1.shape[1], lambda_),
+)
+blind.add(
+    "Barlow Twins with products of pictures, divided by N",
+    "z1 @ z2.T is (N, N), as in NT-Xent. Barlow Twins compares columns: z1.T @ z2 is (D, D).",
+    lambda z1, z2, *, lambda_=0.0051: _identity(_standard(z1) @ _standard(z2).T / len(z1), lambda_),
+)
+blind.add(
+    "Barlow Twins that pulls all correlations to 1",
+    "Off the diagonal a correlation should become 0: square C_ij itself, not 1 - C_ij.",
+    lambda z1, z2, *, lambda_=0.0051: (
+        (1 - _both(z1, z2).diagonal()).square().sum() + lambda_ * _off(1 - _both(z1, z2)).square().sum()
+    ),
 )
 blind.add(
     "Barlow Twins of the first view with itself",

@@ -106,6 +106,30 @@ def _moves_the_student(teacher, student, *, momentum):
 
 
 @follow.keep(
+    "an update that is written into the student",
+    "The numbers are right, but the teacher should get them. The student moves by its optimiser only.",
+)
+@torch.no_grad()
+def _into_the_student(teacher, student, *, momentum):
+    for mine, theirs in zip(teacher.parameters(), student.parameters()):
+        theirs.lerp_(mine, momentum)
+    return _copy_buffers(teacher, student)
+
+
+@follow.keep(
+    "a teacher whose buffers are the student's own",
+    "`b.data = ...` or `b.set_(...)` makes both the same numbers in memory. Copy the values: mine.copy_(theirs).",
+)
+@torch.no_grad()
+def _shares_buffers(teacher, student, *, momentum):
+    for mine, theirs in zip(teacher.parameters(), student.parameters()):
+        mine.lerp_(theirs, 1 - momentum)
+    for mine, theirs in zip(teacher.buffers(), student.buffers()):
+        mine.data = theirs.data
+    return teacher
+
+
+@follow.keep(
     "an update that moves both",
     "The teacher is right, but `theirs.mul_(1 - m)` has made the student smaller, too. Names that end in _ write in place.",
 )

@@ -58,6 +58,11 @@ read.add(
     ).mean(),
 )
 read.add(
+    "R² beside the mean of the predictions",
+    "The comparison is an answer that is always the mean of what is *true*: actual.mean(dim=0).",
+    lambda predicted, actual: 1 - _squares(actual - predicted) / _squares(actual - predicted.mean(dim=0)),
+)
+read.add(
     "R² with the two arguments changed",
     "The denominator is about what is true, not about what was predicted.",
     lambda predicted, actual: r_squared(actual, predicted),

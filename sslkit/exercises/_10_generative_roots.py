@@ -230,6 +230,18 @@ hidden.add(
     ),
 )
 hidden.add(
+    "the error on patches normalised with one mean and deviation for all",
+    "Each patch has its own mean and deviation: dim=2, keepdim=True.",
+    lambda prediction, target, mask: _on(prediction, (target - target.mean()) / (target.var() + 1e-6).sqrt(), mask),
+)
+hidden.add(
+    "the error on patches divided by their deviation plus 1e-6",
+    "1e-6 is added to the variance, under the root: a patch that is nearly constant must not become pure noise.",
+    lambda prediction, target, mask: _on(
+        prediction, (target - target.mean(dim=2, keepdim=True)) / (target.std(dim=2, keepdim=True) + 1e-6), mask
+    ),
+)
+hidden.add(
     "the error on patches normalised over the batch",
     "Each patch is normalised over its own K numbers: dim=2, not dim=0.",
     lambda prediction, target, mask: _on(
@@ -255,13 +267,18 @@ hidden.add(
 )
 
 
-def _guesses(seed: int, n: int, count: int, width: int, share: float):
-    """Guesses, patches of different brightness and contrast, and a mask that hides a share of them; all equal in number."""
+def _guesses(seed: int, n: int, count: int, width: int, share: float, *, flat: bool = False):
+    """Guesses, patches of different brightness and contrast, and a mask that hides a share of them; all equal in number.
+
+    flat: one hidden patch of each picture is nearly constant.
+    """
 
     def make():
         contrast, brightness = randn(seed, n, count, 1).abs() + 0.3, randn(seed + 1, n, count, 1)
         target = contrast * randn(seed + 2, n, count, width) + brightness
         order = randn(seed + 3, n, count).argsort(dim=1).argsort(dim=1)
+        if flat:
+            target[order == 0] = brightness[order == 0] + 1e-3 * randn(seed + 5, n, width)
         return (0.8 * randn(seed + 4, n, count, width), target, order < round(count * share)), {}
 
     return make
@@ -294,6 +311,7 @@ def masked_loss(prediction, target, mask):
         Probe("2 pictures of 8 patches, 6 of them hidden", _guesses(1, 2, 8, 5, 0.75)),
         Probe("3 pictures of 4 patches, 1 of them hidden", _guesses(11, 3, 4, 6, 0.25)),
         Probe("5 pictures of 9 patches, 6 of them hidden", _guesses(21, 5, 9, 3, 2 / 3)),
+        Probe("2 pictures of 4 patches, of the hidden ones one nearly constant", _guesses(31, 2, 4, 6, 0.5, flat=True)),
     ),
     mistakes=hidden,
     verified="Value and gradient are right for three shares of hidden patches; the inputs are untouched.",

@@ -99,6 +99,18 @@ apart.add(
     ),
 )
 apart.add(
+    "a split of pictures, not of groups, rounded down",
+    "Pictures of one group stand on both sides. Shuffle the groups, and give each of them to one side as a whole.",
+    lambda groups, generator, share: (
+        torch.randperm(len(groups), generator=generator).argsort() < int(share * len(groups))
+    ),
+)
+apart.add(
+    "a coin for each picture",
+    "Pictures of one group stand on both sides. Shuffle the groups, and take them until there are enough pictures.",
+    lambda groups, generator, share: torch.rand(len(groups), generator=generator) < share,
+)
+apart.add(
     "a split in which a group ends where another one begins",
     "A group's pictures need not lie side by side: look for equal ids everywhere, with unique and not unique_consecutive.",
     lambda groups, generator, share: split_by_group(
@@ -320,6 +332,11 @@ twins.add(
     lambda z, threshold: _pairs(_cosines(z).square() >= threshold),
 )
 twins.add(
+    "pairs whose cosine is above the threshold",
+    "At least the threshold: compare with >=.",
+    lambda z, threshold: _pairs(_cosines(z) > threshold),
+)
+twins.add(
     "the nearest one of each picture only",
     "Of a burst of three there are three pairs: compare all with all.",
     _best_only,
@@ -361,6 +378,10 @@ def near_duplicates(z, threshold):
         Probe("10 pictures in 6 dimensions, threshold 0.8", _features(1, 10, 0.8)),
         Probe("12 pictures in 6 dimensions, threshold 0.5", _features(21, 12, 0.5)),
         Probe("8 pictures, threshold 0.999: no pair at all", _features(31, 8, 0.9995)),
+        Probe(
+            "4 pictures along two axes, threshold 0",
+            lambda: ((torch.tensor([[2.0, 0.0], [0.0, 3.0], [-1.0, 0.0], [0.5, 0.0]]), 0.0), {}),
+        ),
     ),
     mistakes=twins,
     verified="All are compared with all by the cosine, each pair once, nobody with itself.",

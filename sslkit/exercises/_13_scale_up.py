@@ -66,6 +66,20 @@ def _plain(encode, pieces, loss):
 
 
 @lost.keep(
+    "gradient accumulation in which small pieces count as much as large ones",
+    "Each piece compares with itself only: a batch of two hundred in four pieces has the negatives of fifty. "
+    "The loss needs the embeddings of all pieces.",
+)
+def _mean_of_pieces(encode, pieces, loss):
+    total = 0.0
+    for piece in pieces:
+        part = loss(encode(piece)) / len(pieces)
+        part.backward()
+        total += part.detach()
+    return total
+
+
+@lost.keep(
     "gradient accumulation without dividing",
     "Each piece compares with itself only, and the sum of so many means is too large, too.",
 )

@@ -184,6 +184,21 @@ alike.add(
     lambda w, t: _centred(w) @ _centred(t[None])[0],
 )
 alike.add(
+    "a covariance: the mean of the products of centred numbers",
+    "A window with strong contrast wins everywhere. Divide by the length of both.",
+    lambda w, t: _centred(w) @ _centred(t[None])[0] / t.numel(),
+)
+alike.add(
+    "a correlation divided by the lengths before the means were subtracted",
+    "First the means, then the lengths: the length of what is left.",
+    lambda w, t: _centred(w) @ _centred(t[None])[0] / (w.flatten(1).norm(dim=1) * t.norm()),
+)
+alike.add(
+    "a correlation in which one mean of all windows is subtracted",
+    "w.mean() is one number for all. Each window has a mean of its own.",
+    lambda w, t: _cosine(w.flatten(1) - w.mean(), _centred(t[None])[0]),
+)
+alike.add(
     "the plain product of window and template",
     "The brightest window wins. Subtract the means, then divide by both lengths.",
     lambda w, t: w.flatten(1) @ t.flatten(),
