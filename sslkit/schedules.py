@@ -9,7 +9,7 @@ def warmup_cosine(step: int, *, steps: int, warmup: int = 0) -> float:
     """The share of the full learning rate at `step`: a straight rise, then half a cosine down to almost zero.
 
     The rise is 1/warmup at step 0 and 1 at step warmup - 1, so the first step already learns.
-    SimCLR trains with ten epochs of warm-up, then a cosine (arXiv 2002.05709, section 2.2; arXiv 1608.03983).
+    SimCLR trains with ten epochs of warm-up, then a cosine (arXiv 2002.05709, section 2.3; arXiv 1608.03983).
     """
     if step < warmup:
         return (step + 1) / warmup

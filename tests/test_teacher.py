@@ -39,16 +39,18 @@ def test_a_teacher_starts_as_a_copy_without_gradients():
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9, 1.0])
-def test_it_follows_in_parameters_and_copies_buffers(momentum):
+def test_it_follows_in_parameters_and_keeps_its_own_statistics(momentum):
     student = network()
+    student.register_buffer("pixels", torch.zeros(3))
     teacher = Teacher(student)
     before = [p.clone() for p in teacher.parameters()]
+    student.pixels.fill_(7.0)
     teacher.follow(changed(student), momentum)
     for was, mine, theirs in zip(before, teacher.parameters(), student.parameters(), strict=True):
         assert torch.allclose(mine, momentum * was + (1 - momentum) * theirs, atol=1e-6)
         assert not mine.requires_grad
-    for mine, theirs in zip(teacher.buffers(), student.buffers(), strict=True):
-        assert torch.equal(mine, theirs)
+    for (name, mine), theirs in zip(teacher.network.named_buffers(), student.buffers(), strict=True):
+        assert torch.equal(mine, theirs) == (name == "pixels")
     assert all(p.requires_grad for p in student.parameters())
 
 

@@ -14,6 +14,10 @@
 #
 # 55 minutes, of which your computer works for one to three. It runs on two CPU cores and needs no network.
 # Run one cell after the other (Shift + Enter).
+#
+# Four habits of the code in all notebooks: `# try:` marks a number that you may change. An `assert` with the word *claim* tests what the text
+# says: if it is not true on your computer, the cell stops there. `# NBVAL_CHECK_OUTPUT` is for our own tests; ignore it. And a *seed* is the
+# number from which random numbers start: the same seed gives the same run.
 
 # %%
 import torch
@@ -306,6 +310,9 @@ display(Markdown(f"{live.history.seconds:.0f} seconds of training moved it from 
                  f"raw pixels have {raw.value:.2f}. You wrote: {my_second_prediction or 'nothing yet'}."))
 
 # %% [markdown]
+# Better than untrained: yes. Better than raw pixels? Look at their two intervals in the figure. Where they overlap, this exam does not
+# say which is better. The stored run, which was trained for longer, leaves no doubt.
+#
 # So the answer to the question of this notebook is *yes, on these pictures*, with two remarks that the course takes
 # seriously. First, the views decide what the network may ignore, so they decide what it can see (notebook 02). Second,
 # look at all the baselines. Beside its untrained self alone, even a network that was trained for seconds looks great.

@@ -114,7 +114,7 @@ for factor, guess in my_prediction.items():
 # that change the colours, so it learned that colour does not matter.
 #
 # So no representation is good in itself. It is good *for a purpose*. A **representation is a decision about what to keep
-# near the surface and what to bury.**
+# easy to read and what to make hard to read.**
 #
 # ## 2. Who pays for labels? (12 minutes)
 #
@@ -246,13 +246,12 @@ display(Markdown(f"With 10 labels per class, pretrained minus raw pixels: {gain_
 # |---|---|
 # | "Unsupervised" is another word for "self-supervised" | Self-supervised learning is one *kind* of unsupervised learning. *k*-means has no teaching signal, and is unsupervised too |
 # | It is good for privacy | Nobody has to look at the pictures to label them. But an encoder can betray which pictures it was trained on ([2108.11023](https://arxiv.org/abs/2108.11023)) |
-# | The "data-driven" kind began in 2013, with autoencoders on augmented copies | Autoencoders are of the 1980s. Those on changed copies are denoising autoencoders, of 2008. Exemplar-CNN of 2014 has "augmented copies", too, and is a classifier, not an autoencoder |
-# | The "model-driven" kind began in 2017 with a latent-variable model; SimCLR is of this kind | Learning features with latent-variable models is older. And SimCLR has no latent variable and models no density: it compares two outputs of one ordinary network. In the article's own words it is "data-driven": it lives from copies and pseudo-labels |
-# | With pseudo-labels, one can only learn in the supervised way | Exemplar-CNN does. SimCLR only needs to know which rows belong together, and VICReg (notebook 07) does not even compare a picture with others: it needs them only for the spread of the batch |
-# | The step without labels is adversarial training | That is one way among many. There is no adversary in SimCLR |
+# | With pseudo-labels, one can only learn in the supervised way | Exemplar-CNN does. SimCLR only needs to know which two views belong together |
+# | The step without labels is adversarial training (two networks that work against each other, notebook 10) | That is one way among many. In SimCLR no network works against another |
 # | The step with labels is "supervised pretraining" | It is called *fine-tuning*. Pretraining is the first step |
 # | The field is immature | As a tool it is in wide use. How it works, and what survives in a representation, is still studied |
 #
+# What it says about autoencoders and about "latent variables" is in notebook 10, where you will build both.
 # [docs/article.md](../docs/article.md) goes through the whole article, claim by claim, with sources.
 #
 # ## 4. The three parts, as code (14 minutes)
@@ -410,9 +409,6 @@ display(Markdown(f"Fine-tuned {tuned}, no pretraining {scratch}{frozen}. With pr
 # and few steps there is much to destroy and little to learn. (The two networks did not get the same learning rate, and 60
 # steps are few for the one that starts from nothing.) Then set `per_class=50` and run these three cells again. Notebook 06
 # compares all ways, also with the *ceiling*: the same network trained with all labels.
-#
-# The article calls the first step "unsupervised" and says that it is done by adversarial training, and it calls the
-# second one "supervised pretraining". You know better names now: *self-supervised pretraining*, and *fine-tuning*.
 
 # %% [markdown]
 # ### Exercise 01b

@@ -3,8 +3,8 @@
 #
 # **The question: what should not matter?**
 #
-# A *view* is a picture of a picture: cut out, mirrored, with other colours. Self-supervised learning shows a
-# network two views of each picture and asks for the same answer. So the network learns to ignore what the two views do not
+# A *view* is a picture of a picture: cut out, mirrored, with other colours. Many methods of self-supervised learning, and most of
+# this course, show a network two views of each picture and ask for the same answer. So the network learns to ignore what the two views do not
 # share, such as the colour. You choose what it forgets before it has seen one picture.
 #
 # After this notebook you can
@@ -53,7 +53,7 @@ generator = torch.Generator().manual_seed(0)
 plots.views_grid(few, augment.views(few, [policy] * 6, generator))
 
 # %%
-mine = replace(policy, scale=(0.1, 0.3), jitter=0.0)  # try: scale=(1, 1), gray=1.0, blur=1.0
+mine = replace(policy, scale=(0.1, 0.3), jitter=0.0, gray=0.0)  # try: scale=(1, 1), gray=1.0, blur=1.0
 plots.views_grid(few[:2], augment.views(few[:2], [mine] * 6, generator))
 
 # %% [markdown]
@@ -201,6 +201,7 @@ def crop_matrix(size, top, height, out, *, flip=False):
     New pixel i looks at c = top + (i + 0.5) * height / out. Old pixel j, with its middle at
     j + 0.5, gets the weight max(0, 1 - |c - (j + 0.5)| / s) with s = max(1, height / out);
     outside the box it gets 0. Each row then sums to 1.
+    flip=True: the rows in reverse order, so that the first new pixel becomes the last.
     """
     return None  # your lines here
 
@@ -400,6 +401,9 @@ assert shared > own + 0.1  # claim: a draw that is shared by the batch hides les
 display(Markdown(f"Correlation: one draw for the batch {shared:.2f}, for each picture {own:.2f}."))
 
 # %% [markdown]
+# With a draw for each picture it is not 0 either: jitter changes the brightness by a part only, so a light picture often stays a light
+# one. But the brightness says much less.
+#
 # The honest way with torchvision is a loop over pictures. Matrices do the same for the whole batch at once:
 
 # %%

@@ -69,7 +69,7 @@ plots.views_grid(images[index][:4], [view[:4] for view in batch.views])
 # made from the same picture?
 #
 # **Predict before you run.** The network has not learned anything yet. If it sent all pictures to the same point, the
-# loss would be ln(2N - 1), where N = 128 is the number of pictures. Will the loss be below this value, near it (within a tenth),
+# loss would be ln(2N - 1), where N = 128 is the number of pictures. Will the loss be below this value, near it (less than a tenth of it away),
 # or above? The card keeps the answer back until you have recorded yours. Afterwards it asks you for one sentence: why?
 
 # %%
@@ -301,7 +301,7 @@ folder.cleanup()
 #
 # Now with buttons. Press *Start*, run another cell while it trains, press *Stop*, then *Resume*. The training has a thread
 # of its own, so the notebook stays usable. *Pairs found* asks the question of the loss in plain words: of how many views is
-# the partner the most similar of all? Afterwards `dashboard.run` is a run as any other.
+# the partner the most similar of all? Afterwards `dashboard.run` is a run as any other. (Until you press *Start* its plots are empty.)
 
 # %%
 dashboard = widgets.Dashboard("simclr", data, steps=200, **short | {"marks": 8})  # try: "vicreg"
@@ -366,7 +366,13 @@ display(Markdown(
 ))
 
 # %% [markdown]
-# **Exercise 04b.** Write RankMe yourself.
+# (We count from step 1, because step 0 is not a fair start: the batch norms had seen no picture yet. After they have seen some, and with
+# nothing learned, the RankMe is *higher* than at the end: training makes it smaller here. Notebook 08 shows such a start.) Most of the way of both is made in the first half. Is the second half worth its time? The loss does not say. Only an
+# exam does.
+#
+# **Exercise 04b.** Write RankMe yourself. The *singular values* say how long the cloud of points is in each of its own directions
+# (`torch.linalg.svdvals`; notebook 07 says more). Divide them by their sum, and you have shares p. The *entropy* of shares,
+# -Σ p · log p, is large if they are equal: if k shares are equal and all others 0, its exponential is exactly k.
 
 # %%
 print(find("04b").prompt)

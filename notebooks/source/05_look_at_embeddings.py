@@ -537,8 +537,7 @@ assert numbers["twin"]["trustworthiness"] > 0.85  # claim: and the marks of its 
 assert abs(shared(twin_map, texture) - 1 / 4) < 0.08
 
 # %% [markdown]
-# A cloud without any clusters, and on its map k-means finds eight of them. With colours they look convincing, and at a
-# small perplexity the points even form groups and gaps. The silhouette is much higher than in the real space, but it is
+# A cloud without any clusters, and on its map k-means finds eight of them. With colours they look convincing. The silhouette is much higher than in the real space, but it is
 # the one of points in a square: in the plane every cloud can be cut like a cake. Trustworthiness does not warn you. It
 # only says that neighbours on the map are neighbours in space, and this is true.
 #

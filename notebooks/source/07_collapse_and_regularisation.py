@@ -124,6 +124,9 @@ display(Markdown(f"RankMe {rankme(point):.1f} before, {rankme(centred):.1f} afte
 # large the cloud is. So keep this rule: **a size and a count**. One number for how much pictures differ (std),
 # one for in how many ways (RankMe). And look at the spectrum before you believe either.
 #
+# It also goes the other way round. Add one constant to all embeddings: std and RankMe become small, although the pictures differ as
+# before. Only an exam, or the difference from the mean, tells whether what is left is noise.
+#
 # ## 2. Alignment and uniformity (12 minutes)
 #
 # Now for the losses. What a good embedding should do can be said in two numbers, for embeddings of length 1:
@@ -490,7 +493,8 @@ plots.spectrum(shown)
 # Each term guards one thing.
 #
 # * Without **variance**, the cloud shrinks to almost nothing, as with the loss that only pulls. RankMe did not
-#   notice: what is left of the cloud is small, but it has many directions. (In section 1 much less was left.)
+#   notice: what is left of the cloud is small, but it has many directions. (In section 1 RankMe did notice. There even less was left of
+#   the cloud.)
 # * Without **covariance**, the cloud is wide, even wider than before, but it lies in fewer directions. Std did
 #   not notice.
 # * Without **invariance**, both numbers are good. But nothing told the network that two views belong together.
@@ -501,7 +505,7 @@ plots.spectrum(shown)
 #
 # Now take guards away yourself. The panel has five methods. Choose one, train it complete, take a guard away, train again:
 # the runs stay beside each other. (SimSiam and BYOL belong to notebook 08. Write down which curve will fall before you
-# press the button.)
+# press the button. Until then the plots are empty.)
 
 # %%
 widgets.CollapseSwitchboard()
@@ -529,6 +533,8 @@ def penalised(method, omega, z1, z2):
 
 
 # %% [markdown]
+# (Here Ω is over the matrices only. `methods.ArticleSimCLR` takes all parameters, as the article writes.)
+#
 # **Does it prevent collapse?** The penalty never looks at a picture. Ask what its own favourite network is: all
 # weights 0.
 #
@@ -632,9 +638,9 @@ assert pull.value < votes["raw pixels"].high  # claim: pulling alone shows no mo
 
 # %% [markdown]
 # A contrast *with negatives* finds structure, given time. The article's own contrast has none, and shows
-# nothing that the raw pixels did not show already. (It is above the untrained network, whose batch norms have seen no picture; notebook
-# 08 gives it some, and it rises. 80 steps against 600 is not a fair race. The fair one is
-# notebook 11.)
+# nothing that the raw pixels did not show already. (It is above the untrained network. But this is not a fair comparison: the batch norms of
+# the untrained network have seen no picture. Notebook 08 shows some to it, and it rises. 80 steps against 600 are not fair either; the fair
+# race is notebook 11. And all these numbers are lower than in notebooks 00 and 06, because fewer pictures may vote here.)
 #
 # **Regularisation prevents overfitting.** Here is a model small enough to test this many times: a linear
 # classifier on the pixels of handwritten digits, with 10 labelled pictures of each class. Its `decay` is the
@@ -747,8 +753,8 @@ assert max(nets_fit[o, 0.2][1] for o in OMEGAS) - nets_fit[0.0, 0.2][1] < gain[0
 # * Every loss *of this notebook* that works has something that pulls and something that spreads. (Notebook 08 has losses that
 #   only pull.) NT-Xent spreads pictures; Barlow
 #   Twins and VICReg spread dimensions. Alignment alone is best in a collapsed network.
-# * A weight penalty is not a guard: its own optimum is a collapse. With batch norm it is not even a limit on
-#   the function.
+# * A weight penalty is not a guard: its own optimum is a collapse. On weights with a batch norm behind them it is not even a limit on
+#   the function: it acts on the learning rate. On others, such as those of the last layer, it is one.
 #
 # **Further reading.** RankMe, arXiv 2210.02885. Dimensional collapse in contrastive learning, arXiv 2110.09348.
 # Alignment and uniformity, arXiv 2005.10242. Barlow Twins, arXiv 2103.03230. VICReg, arXiv 2105.04906. L2

@@ -12,7 +12,8 @@
 #
 # * say why the loss of SimSiam cannot tell success from collapse, and which numbers can;
 # * write a teacher that follows its student, and the training step of SimSiam;
-# * name what each method uses instead of negatives: a predictor and a stop-gradient, a queue, even codes, a centre;
+# * name what each method uses instead of negatives: a predictor and a stop-gradient, even codes, or a centre; and what MoCo's queue
+#   is for, which makes negatives cheap;
 # * show which of these guards matter, by switching them off.
 #
 # About 105 minutes, 22 of them for two exercises. The code runs in about a minute on two CPU cores, with no network.
@@ -78,7 +79,7 @@ display(Markdown("\n".join(lines)))
 #
 # * **std**: how much the embeddings of different pictures differ, each set to length 1. Evenly spread directions of 64
 #   dimensions have 1/8; equal ones have 0.
-# * **RankMe**: in how many directions they differ. 1 means a point or a line.
+# * **RankMe**: in how many directions they lie, seen from 0. 1 means a point, or a line through 0.
 #
 # ## 2. A teacher that follows slowly (10 minutes)
 #
@@ -140,7 +141,7 @@ assert torch.equal(teacher.network[0].weight, before)  # claim: the optimiser do
 teacher.follow(student, momentum=0.9)
 by_hand = 0.9 * before + 0.1 * student[0].weight
 assert torch.allclose(teacher.network[0].weight, by_hand)  # ... the moving average does
-assert torch.equal(teacher.network[1].running_mean, student[1].running_mean)  # and copies statistics
+assert not torch.equal(teacher.network[1].running_mean, student[1].running_mean)  # and it counts for itself
 assert not any(weight.requires_grad for weight in teacher.parameters())
 
 # %% [markdown]
@@ -148,12 +149,14 @@ assert not any(weight.requires_grad for weight in teacher.parameters())
 #
 # Three things are easily forgotten. Nothing here may have a gradient. The operation must write into the teacher, not
 # into the student. And a *batch norm* has more than its weights: it keeps a running mean and variance of what it has
-# seen. These *buffers* are averages already, so the teacher copies them.
+# seen. These *buffers* belong to the weights of their own network. The teacher sees the batches, too, so it counts for itself: leave its
+# buffers alone. (Many codes copy them. The training does not show it, because while it trains a batch norm uses the batch. But in eval mode
+# such a teacher speaks with the statistics of another network.)
 
 # %%
 def ema_update(teacher, student, *, momentum):
-    """Two networks of the same form. Move the teacher's parameters in place, copy the student's
-    buffers, leave the student alone, and give the teacher back."""
+    """Two networks of the same form. Move the teacher's parameters in place, leave its buffers and the
+    student alone, and give the teacher back."""
     return None  # your lines here
 
 
@@ -523,8 +526,8 @@ display(Markdown("\n".join(lines)))
 
 # %% [markdown]
 # The last column says how much an answer tells about its picture. At 1, all pictures get the same answer, and the
-# teacher says nothing. In 100 steps DINO has only begun to tell them apart. Without sharpening it does not even begin:
-# no output wins for anybody. Without the centre a few outputs have everything, so the answers can tell only a few
+# teacher says nothing. With both guards the answers already tell pictures apart. Without sharpening they hardly do:
+# no output wins for anybody. Without the centre a few outputs have nearly everything, so the answers can tell only a few
 # groups of pictures. Each part alone ends in a collapse, and the two collapses are opposite. Again the lowest
 # loss, by far, belongs to a collapsed run: the one without the centre.
 #
@@ -586,14 +589,15 @@ display(Markdown(f"Best here: {best}. You wrote: {my_prediction or 'nothing yet'
 # %% [markdown]
 # Be honest with this table.
 #
-# * **SimCLR is clearly above the random encoder.** The others are just above its interval or overlap with it. Where two
-#   intervals overlap, this table has not shown that a method learned anything. (All took the same pictures, so the interval of the
+# * **SimCLR is clearly above the random encoder.** Some of the others are just above the interval of the random encoder, some overlap with
+#   it: look which. Where two intervals overlap, this table has not shown that a method learned anything. (All took the same pictures, so the interval of the
 #   *difference* would tell more, see notebook 06.) In later papers these methods equal or beat SimCLR (MoCo from version 2 on, arXiv
-#   2003.04297), after a training that is many thousand times as long. A teacher whose memory is as long as the whole training,
-#   as here, has no time to become a good one.
+#   2003.04297), after a training that is many thousand times as long. A teacher whose memory is as long as the whole training has
+#   no time to become a good one, and so it is here: its momentum begins at 0.99, which is a memory of 100 steps.
 # * It is one seed. Where two intervals overlap, this table does not say who is better. Notebook 11 compares all methods
 #   with several seeds.
-# * std and RankMe of z say that nobody collapsed. They do not say who is best: compare the order of the columns.
+# * std and RankMe of z say that nobody collapsed. They do not say who is best: sort the rows by RankMe, and then by kNN, and look where
+#   the random encoder stands.
 #
 # What is gained, then? Methods without negatives do not push away pictures that show the same thing (notebook 03,
 # section 5). And they need no large batch to have many negatives.

@@ -269,7 +269,7 @@ assert berries[1].value < berries[0].value - 0.1  # ... and the berries pay for 
 #
 # ## What to remember
 #
-# * A network learns what two views share, and takes the cheapest part of it first.
+# * A network learns what two views share. If a cheap part of it is enough, it may never learn the rest.
 # * Views remove what they make independent. What they change only a little can stay. What they open or close for the rest depends on the other views.
 # * The right views depend on the task. "Invariant" is not a virtue: it is something that cannot be read any more.
 # * An average hides who pays. Ask for every group.

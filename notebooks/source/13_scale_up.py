@@ -184,6 +184,8 @@ print(f"The package's rule for this machine: {rule.precision}, channels last: {r
 #
 # Contrastive learning likes many negatives, so batches are large. NT-Xent compares all views with all: for N pictures a
 # matrix of 2N times 2N cosines. **Predict before you run.** If the batch doubles, what happens to the memory?
+#
+# The next cell but one is a measuring tool. You need not understand it: it notes the largest memory that new tensors held at one time.
 
 # %%
 my_prediction = None

@@ -16,14 +16,16 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     std_spread  1/sqrt(D), what `std` is when directions are spread evenly
     alignment   mean squared distance between normalised x and x2, two views of the same images; None without x2
     uniformity  log mean exp(-2 distance^2) over pairs i < j of normalised features (arXiv 2005.10242, t = 2): 0 when
-                all are equal, towards -4 when spread evenly
+                all are equal; spread evenly it is -1.6 in 2 dimensions, -3.1 in 8, -3.8 in 32, towards -4 in many
     rankme      exp(entropy of p), p = singular values / their sum + 1e-7 (RankMe, arXiv 2210.02885): how many
                 directions are in use, 1 to min(N, D). x is neither centred nor normalised. Do not compare across D
+    shared      the part of the mean squared length that belongs to the mean of all features, 0 to 1
     spectrum    singular values / their sum, largest first, min(N, D) of them
     n, dim      images looked at (2,048 at most, drawn by seed), and D
     verdict     "collapsed" if std is below 10 % of 1/sqrt(D) or rankme below 1.5; "partly collapsed" if std is below
                 30 % of it or `rankme` below 8 directions (min(N, D) / 8 if that is less; min(N, D) / 20 if that is
-                more); else "spread out". The limits are this kit's, and no law: beside a healthy run compare numbers
+                more); else "spread out". Both are seen from 0, so a large mean makes them small, also where what is left
+                is good: more sentences say so. The limits are this kit's, and no law: beside a healthy run compare numbers
 
     Raises ValueError for features that are not finite, not (N, D), or not of one shape.
     """
@@ -36,9 +38,9 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     std, spread = z.std(0, correction=0).mean().item(), dim**-0.5
     alignment = None if x2 is None else (z - F.normalize(x2[chosen], dim=1)).square().sum(1).mean().item()
     uniformity = (-2 * torch.pdist(z).square()).exp().mean().log().item() if n > 1 else 0.0
-    sigma = torch.linalg.eigvalsh(x.T @ x if n >= dim else x @ x.T).clamp(min=0).sqrt().flip(0)
-    p = sigma / sigma.sum() if sigma.any() else F.one_hot(torch.tensor(0), len(sigma)).double()
-    rankme = (-((p + 1e-7) * (p + 1e-7).log()).sum()).exp().item()
+    p, rankme = _directions(x)
+    mean = x.mean(0)
+    shared = (mean.square().sum() / x.square().sum(1).mean().clamp(min=1e-38)).item()
     few = max(min(8, len(p) / 8), len(p) / 20)
     verdict = "spread out: images differ in several directions"
     low = ["in few directions"] * (rankme < few) + ["by little"] * (std < 0.3 * spread)
@@ -47,8 +49,21 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     if std < 0.1 * spread or rankme < 1.5:
         verdict = "collapsed: all features lie almost on one point or line" if n > 1 else "unknown: this is one image"
     verdict += f" (std {std:.3f}, evenly spread would be {spread:.3f}; RankMe {rankme:.1f} of {len(p)})."
+    if not verdict.startswith(("spread", "unknown")) and shared > 0.5 and (rest := _directions(x - mean)[1]) >= few:
+        verdict += (
+            f" But {shared:.1%} of the squared length is the mean of all images; without it RankMe is {rest:.1f}."
+        )
+        verdict += " Only an exam tells whether that is noise."
     report = {"std": std, "std_spread": spread, "alignment": alignment, "uniformity": uniformity, "rankme": rankme}
+    report["shared"] = shared
     return report | {"spectrum": p.float(), "n": n, "dim": dim, "verdict": verdict}
+
+
+def _directions(x: Tensor) -> tuple[Tensor, float]:
+    """Singular values / their sum, largest first, and RankMe."""
+    sigma = torch.linalg.eigvalsh(x.T @ x if len(x) >= x.shape[1] else x @ x.T).clamp(min=0).sqrt().flip(0)
+    p = sigma / sigma.sum() if sigma.any() else F.one_hot(torch.tensor(0), len(sigma)).double()
+    return p, (-((p + 1e-7) * (p + 1e-7).log()).sum()).exp().item()
 
 
 def _scaled(x: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from sslkit.evaluation._retrieval import retrieval
 from sslkit.evaluation._table import Table
 
 HOW = (
-    "± is half of the 95 % interval: bootstrap over test pictures, for few labels also over the draws of labelled "
-    "pictures. Another training run may differ by more: train with several seeds."
+    "With 95 % intervals, in brackets or as ± half of it: bootstrap over test pictures, for few labels also the luck of "
+    "the labelled ones. Another training run may differ by more: train with several seeds."
 )
 
 

@@ -1,5 +1,6 @@
 """A number with its uncertainty, and the checks on what every measurement is given."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,14 +33,20 @@ class Score:
 def accuracy(correct: Tensor, *, seed: int = 0) -> Score:
     """The share of right answers, with the percentile bootstrap over test images. (n,) or (n, draws) -> Score.
 
-    With several draws of labelled images, one per column, images and draws are both resampled. If all answers are
+    With several draws of labelled images, one per column, the luck of the draw is added: Student's t of the mean over
+    draws, because three or five of them are too few to resample. One draw cannot tell its luck. If all answers are
     right, or all wrong, resampling sees no spread; the open end is then Wilson's bound, n / (n + 1.96^2) or 1 minus it.
     """
     correct = correct.float().reshape(len(correct), -1)
-    n, value = len(correct), correct.double().mean().item()
-    means = _resamples(n, seed) @ correct  # (1000, draws)
-    draw = torch.randint(means.shape[1], means.shape, generator=torch.Generator().manual_seed(seed))
-    low, high = _interval(means.gather(1, draw).mean(1).clamp(0, 1))  # shares of n add up to 1 only nearly
+    n, draws = correct.shape
+    value = correct.double().mean().item()
+    low, high = _interval((_resamples(n, seed) @ correct).mean(1))
+    if draws > 1:
+        from scipy.special import stdtrit  # slow to import
+
+        luck = stdtrit(draws - 1, 0.975) * correct.mean(0).std().item() / draws**0.5
+        low, high = value - math.hypot(value - low, luck), value + math.hypot(high - value, luck)
+    low, high = max(low, 0.0), min(high, 1.0)
     if value in (0, 1):
         low, high = (0.0, Z2 / (n + Z2)) if value == 0 else (n / (n + Z2), 1.0)
     return Score(value, low, high, n)

@@ -224,6 +224,17 @@ def _exp_then_log(z1, z2, *, temperature=0.5):
 
 
 @zoo.keep(
+    "NT-Xent that takes the self-similarity for the largest score",
+    "Beside it all other exps can become 0, and log 0 is minus infinity. Take the diagonal out before the maximum.",
+)
+def _self_as_maximum(z1, z2, *, temperature=0.5):
+    logits = _cosines(z1, z2) / temperature
+    logits = logits - logits.max(dim=1, keepdim=True).values.detach()
+    e = logits.exp() * ~torch.eye(2 * len(z1), dtype=torch.bool)
+    return -(logits[_own(z1)] - e.sum(dim=1).log()).mean()
+
+
+@zoo.keep(
     "NT-Xent with the second view detached",
     "The value is right, but half of the gradient is missing: remove .detach() or no_grad.",
 )
@@ -304,6 +315,10 @@ def my_nt_xent(z1, z2, *, temperature=0.5):
         Probe("2 pairs in 2 dimensions, temperature 1", _pair(5, 2, 2, 1.0)),
         Probe("9 pairs in float64, temperature 0.2", _pair(9, 9, 5, 0.2, torch.float64)),
         Probe("6 pairs in 8 dimensions, temperature 0.005", _pair(11, 6, 8, 0.005)),
+        Probe(
+            "6 pairs that have nothing in common, temperature 0.005",
+            lambda: ((randn(21, 6, 32), randn(22, 6, 32)), {"temperature": 0.005}),
+        ),
     ),
     mistakes=zoo,
     verified=(

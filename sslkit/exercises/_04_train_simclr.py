@@ -227,6 +227,20 @@ flat.add(
 )
 
 
+flat.add(
+    "RankMe with 1e-7 added to the singular values",
+    "It belongs to the shares, after the division: else it depends on how large the features are.",
+    lambda features: _entropy(
+        (torch.linalg.svdvals(features) + 1e-7) / (torch.linalg.svdvals(features) + 1e-7).sum()
+    ).exp(),
+)
+flat.add(
+    "RankMe with a guard of 1e-5",
+    "The paper adds 1e-7. With many dimensions a larger number counts directions that are not there.",
+    lambda features: _entropy(torch.linalg.svdvals(features) / torch.linalg.svdvals(features).sum() + 1e-5).exp(),
+)
+
+
 @flat.keep("RankMe without a guard for zeros", "0 · log 0 is not a number: add 1e-7 to every share first.")
 def _no_guard(features: Tensor) -> Tensor:
     values = torch.linalg.svdvals(features)
@@ -253,6 +267,11 @@ def rankme(features):
         ),
         Probe("features in 3 of 8 dimensions", lambda: ((_rank_3(2),), {})),
         Probe("features that have collapsed to one point", lambda: ((torch.ones(20, 5) * torch.arange(1.0, 6.0),), {})),
+        Probe("tiny features in 3 of 8 dimensions", lambda: ((1e-6 * _rank_3(4),), {})),
+        Probe(
+            "features in 16 of 512 dimensions",
+            lambda: ((randn(6, 600, 16, dtype=torch.float64) @ randn(7, 16, 512, dtype=torch.float64),), {}),
+        ),
         Probe("features along two axes of four", lambda: ((torch.diag(torch.tensor([3.0, 2.0, 0.0, 0.0])),), {})),
     ),
     mistakes=flat,

@@ -22,15 +22,9 @@ from sslkit.losses import cosine_distance
 
 @torch.no_grad()
 def ema_update(teacher: nn.Module, student: nn.Module, *, momentum: float) -> nn.Module:
-    """Move the teacher's parameters a little towards the student's, copy the buffers, and give the teacher back."""
+    """Move the teacher's parameters a little towards the student's, and give the teacher back."""
     for mine, theirs in zip(teacher.parameters(), student.parameters()):
         mine.lerp_(theirs, 1 - momentum)
-    return _copy_buffers(teacher, student)
-
-
-def _copy_buffers(teacher: nn.Module, student: nn.Module) -> nn.Module:
-    for mine, theirs in zip(teacher.buffers(), student.buffers()):
-        mine.copy_(theirs)
     return teacher
 
 
@@ -41,7 +35,7 @@ def _with(rule: Callable[[Tensor, Tensor, float], Tensor]) -> Callable:
     def update(teacher: nn.Module, student: nn.Module, *, momentum: float) -> nn.Module:
         for mine, theirs in zip(teacher.parameters(), student.parameters()):
             mine.copy_(rule(mine, theirs, momentum))
-        return _copy_buffers(teacher, student)
+        return teacher
 
     return update
 
@@ -52,17 +46,6 @@ follow.add(
     "`p = m * p + ...` only gives the name p a new meaning. Write into the tensor, for example with p.copy_(...).",
     _with(lambda mine, theirs, momentum: mine),
 )
-
-
-@follow.keep(
-    "nothing at all, and the teacher given back",
-    "The teacher's parameters and buffers must both change. If you wrote `t = ...`, you only gave the name t a new meaning: "
-    "write into the tensor, t.copy_(...).",
-)
-def _nothing(teacher, student, *, momentum):
-    return teacher
-
-
 follow.add(
     "an update with the momentum swapped",
     "The momentum is the share of the old teacher: m * teacher + (1 - m) * student.",
@@ -113,7 +96,7 @@ def _moves_the_student(teacher, student, *, momentum):
 def _into_the_student(teacher, student, *, momentum):
     for mine, theirs in zip(teacher.parameters(), student.parameters()):
         theirs.lerp_(mine, momentum)
-    return _copy_buffers(teacher, student)
+    return teacher
 
 
 @follow.keep(
@@ -137,23 +120,25 @@ def _shares_buffers(teacher, student, *, momentum):
 def _moves_both(teacher, student, *, momentum):
     for mine, theirs in zip(teacher.parameters(), student.parameters()):
         mine.mul_(momentum).add_(theirs.mul_(1 - momentum))
-    return _copy_buffers(teacher, student)
-
-
-@follow.keep(
-    "an update that forgets the buffers",
-    "parameters() does not list the running mean and variance of a batch norm. They are buffers: copy them.",
-)
-@torch.no_grad()
-def _no_buffers(teacher, student, *, momentum):
-    for mine, theirs in zip(teacher.parameters(), student.parameters()):
-        mine.lerp_(theirs, 1 - momentum)
     return teacher
 
 
 @follow.keep(
+    "an update that copies the student's buffers",
+    "The running mean and variance of a batch norm fit the weights of its own network. The teacher sees the batches, too, "
+    "and counts for itself: leave its buffers alone.",
+)
+@torch.no_grad()
+def _copies_buffers(teacher, student, *, momentum):
+    for mine, theirs in zip(teacher.buffers(), student.buffers()):
+        mine.copy_(theirs)
+    return ema_update(teacher, student, momentum=momentum)
+
+
+@follow.keep(
     "an update that averages everything in the state_dict",
-    "That has buffers in it: averages already, and a counter, which is a whole number. The task copies them.",
+    "That has the buffers in it: what the teacher itself has seen, and a counter, which is a whole number. Move the "
+    "parameters only.",
 )
 @torch.no_grad()
 def _state_dict(teacher, student, *, momentum):
@@ -164,7 +149,7 @@ def _state_dict(teacher, student, *, momentum):
 
 @follow.keep(
     "an update that averages the running statistics",
-    "They are averages already: the task copies them, so that they fit the latest pictures.",
+    "They are no weights: the teacher's batch norms have counted them for the teacher's own weights. Leave them alone.",
 )
 @torch.no_grad()
 def _averaged_statistics(teacher, student, *, momentum):
@@ -180,7 +165,7 @@ def _averaged_statistics(teacher, student, *, momentum):
 def _keeps_the_gradient(teacher, student, *, momentum):
     for mine, theirs in zip(teacher.parameters(), student.parameters()):
         mine.mul_(momentum).add_((1 - momentum) * theirs)
-    return _copy_buffers(teacher, student)
+    return teacher
 
 
 @follow.keep(
@@ -195,7 +180,7 @@ def _learns(teacher, student, *, momentum):
     for name, value in zip(names, new):
         module, _, last = name.rpartition(".")
         setattr(teacher.get_submodule(module), last, nn.Parameter(value))
-    return _copy_buffers(teacher, student)
+    return teacher
 
 
 @follow.keep(
@@ -222,7 +207,7 @@ def _new_teacher(teacher, student, *, momentum):
 def _shares(teacher, student, *, momentum):
     for mine, theirs in zip(teacher.parameters(), student.parameters()):
         mine.data = theirs.data
-    return _copy_buffers(teacher, student)
+    return teacher
 
 
 def _network(seed: int) -> nn.Module:
@@ -274,12 +259,12 @@ ema_exercise = Exercise(
     id="08a",
     prompt=(
         "Write `ema_update(teacher, student, momentum)`: move every parameter of the teacher to momentum * teacher + "
-        "(1 - momentum) * student, copy the buffers, and return the teacher."
+        "(1 - momentum) * student, leave its buffers alone, and return the teacher."
     ),
     stub='''\
 def ema_update(teacher, student, *, momentum):
-    """Two networks of the same form. Move the teacher's parameters in place, copy the student's buffers,
-    leave the student alone, and give the teacher back."""
+    """Two networks of the same form. Move the teacher's parameters in place, leave its buffers and the
+    student alone, and give the teacher back."""
     return None  # your lines here
 ''',
     reference=ema_update,
@@ -292,10 +277,10 @@ def ema_update(teacher, student, *, momentum):
     ),
     mistakes=follow,
     verified=(
-        "The teacher moves in place and as far as it should, its buffers are copied, the student is untouched, and "
+        "The teacher moves in place and as far as it should, its buffers and the student are untouched, and "
         "nothing has a gradient that should not."
     ),
-    usual="Forgetting the buffers, or swapping the two shares. Then the teacher is almost the student, and nobody sees it.",
+    usual="Swapping the two shares. Then the teacher is almost the student, and nobody sees it.",
     minutes=12,
     facts=ema_facts,
 )

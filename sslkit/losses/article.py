@@ -58,8 +58,9 @@ def weight_penalty(parameters: Iterable[Tensor], *, p: float = 2.0, weights: Seq
 
         Ω = Σ_i w_i ‖θ_i‖₂^p
 
-    `weights` has one w_i per tensor, None means 1 for all: with p = 2 that is weight decay, gradient 2 θ. The article's
-    condition on p contradicts itself; p >= 1 is accepted. The gradient at θ_i = 0 is 0 for every p.
+    `weights` has one w_i per tensor, None means 1 for all: with p = 2 that is the classical L2 penalty, gradient 2 θ. For
+    plain gradient descent it equals weight decay, for Adam it does not (arXiv 1711.05101). The article's condition on p
+    contradicts itself; p >= 1 is accepted. The gradient at θ_i = 0 is 0 for every p.
 
     Tensors of any shape -> (), >= 0 for weights >= 0. Raises ValueError for p < 1, no tensors, not one weight each.
     """

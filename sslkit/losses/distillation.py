@@ -79,7 +79,8 @@ def self_distillation(
     teacher saw the first T of the student's V views. The centre works against one output that always wins, the low
     temperature of the teacher against outputs that are all the same.
 
-    V x (B, K), T x (B, K), (K,) -> (), with V >= 2 and T <= V. ln(K) at collapse, when teacher and centre are equal.
+    V x (B, K), T x (B, K), (K,) -> (), with V >= 2 and T <= V. ln(K) when all outputs are equal, which is one collapse; near
+    0 when one output always wins, which is the other, and which the loss cannot tell from success.
     Raises TypeError or ValueError for anything else than such lists and centre, and for temperatures <= 0.
     """
     check_positive(student_temperature=student_temperature, teacher_temperature=teacher_temperature)

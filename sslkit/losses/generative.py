@@ -66,8 +66,8 @@ def masked_reconstruction(
     """Guess the hidden patches of a picture: the mean squared error on them, and on nothing else.
 
     The loss of masked autoencoders (arXiv 2111.06377, section 3; normalised as in the authors' code): each target patch
-    first loses its mean and is divided by √(variance + epsilon), where the variance divides by K - 1, so that contrast
-    counts and brightness does not. `normalize=False` compares pixels.
+    first loses its mean and is divided by √(variance + epsilon), where the variance divides by K - 1, so that the pattern
+    counts, and brightness and contrast do not. `normalize=False` compares pixels.
 
     (B, P, K), (B, P, K), (B, P) -> (), >= 0, with B, P >= 1 and K >= 2: P patches of K numbers; mask is True or 1 where a
     patch is hidden. Normalised, flat guesses cost (K - 1) / K, as long as no patch is flat itself. NaN if nothing is hidden.

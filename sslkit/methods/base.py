@@ -105,6 +105,7 @@ def encode(network: nn.Module, views: Sequence[Tensor]) -> list[Tensor]:
     """Send V views through a network, all views of one resolution in one call. V x (B, C, H, W) -> V x (B, D).
 
     One call is faster, and a batch norm then sees the statistics of all views together, as in the SimCLR authors' code.
+    Others (the authors of SimSiam and Barlow Twins) send each view alone, so that their norms see one view at a time.
     """
     out = []
     for _, same_size in groupby(views, key=lambda view: view.shape[-2:]):

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # what a batch norm remembers
+
 
 class Teacher(nn.Module):
     """A copy of a network that is never trained: it follows its student slowly, and nothing in it gets a gradient.
@@ -27,14 +29,16 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def follow(self, student: nn.Module, momentum: float) -> None:
-        """Move every parameter to momentum * mine + (1 - momentum) * the student's, and copy the buffers.
+        """Move every parameter to momentum * mine + (1 - momentum) * the student's. Call it after the optimiser's step.
 
-        Call it after the optimiser's step. Buffers are the running statistics of batch norms, averages already.
+        Running statistics of batch norms stay the teacher's own, as in MoCo's code: they fit its weights, the student's
+        would not. While it trains nobody uses them. Other buffers, such as the statistics of pixels, are copied.
         """
         for mine, theirs in zip(self.network.parameters(), student.parameters(), strict=True):
             mine.lerp_(theirs, 1 - momentum)
-        for mine, theirs in zip(self.network.buffers(), student.buffers(), strict=True):
-            mine.copy_(theirs)
+        for (name, mine), theirs in zip(self.network.named_buffers(), student.buffers(), strict=True):
+            if not name.endswith(RUNNING):
+                mine.copy_(theirs)
 
 
 class Queue(nn.Module):

@@ -17,6 +17,7 @@ MEANINGS = {
     "unrelated": "views have nothing in common",
     "undecided": "the judge gives every pair a half",
     "bound": "the minimum",
+    "all outputs equal": "one of two ways to collapse",
 }
 
 

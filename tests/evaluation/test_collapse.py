@@ -107,6 +107,26 @@ def test_a_part_of_a_collapse_names_what_is_low(x, why):
     assert collapse(x)["verdict"].startswith(f"partly collapsed: images differ {why}")
 
 
+@pytest.mark.parametrize(
+    ("x", "said"),
+    [
+        (normal(500, 32) + 50, True),  # a large part that all share, and behind it a cloud in all directions
+        (normal(500, 3) @ normal(3, 32, seed=1) + 50, False),  # behind it there are few directions, too
+        (normal(500, 32) + 0.2, False),  # spread out: there is nothing to explain
+    ],
+)
+def test_a_mean_that_hides_the_rest_is_named(x, said):
+    report = collapse(x)
+    assert ("Only an exam tells" in report["verdict"]) == said
+    square = x.double().square()
+    assert report["shared"] == pytest.approx(
+        (x.double().mean(0).square().sum() / square.sum(1).mean()).item(), rel=1e-3
+    )
+    if said:
+        centred = collapse(x - x.mean(0))["rankme"]
+        assert f"without it RankMe is {centred:.1f}" in report["verdict"]
+
+
 def test_scale_and_order_do_not_matter():
     x = normal(200, 16) + 1
     report = collapse(x)

@@ -8,23 +8,19 @@ import torch.nn.functional as F
 def ema_update(teacher, student, *, momentum):
     for t, s in zip(teacher.parameters(), student.parameters()):
         t.mul_(momentum).add_(s, alpha=1 - momentum)
-    for t, s in zip(teacher.buffers(), student.buffers()):
-        t.copy_(s)
     return teacher
 
 
 def ema_update_by_data(teacher, student, *, momentum):
     for t, s in zip(teacher.parameters(), student.parameters()):
         t.data = momentum * t.data + (1 - momentum) * s.data
-    for t, s in zip(teacher.buffers(), student.buffers()):
-        t.data = s.data.clone()
     return teacher
 
 
 def ema_update_by_state_dict(teacher, student, *, momentum):
     learnt = {name for name, _ in student.named_parameters()}
     old, new = teacher.state_dict(), student.state_dict()
-    teacher.load_state_dict({k: old[k] * momentum + new[k] * (1 - momentum) if k in learnt else new[k] for k in new})
+    teacher.load_state_dict({k: old[k] * momentum + new[k] * (1 - momentum) if k in learnt else old[k] for k in new})
     return teacher
 
 
@@ -33,8 +29,6 @@ def ema_update_by_modules(teacher, student, *, momentum):
         for t, s in zip(teacher.modules(), student.modules()):
             for name, p in s.named_parameters(recurse=False):
                 getattr(t, name).lerp_(p, 1 - momentum)
-            for name, b in s.named_buffers(recurse=False):
-                getattr(t, name).copy_(b)
     return teacher
 
 
