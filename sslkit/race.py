@@ -234,7 +234,10 @@ def figures(records: Sequence[dict]) -> dict[str, object]:
             if probes := _values([values], "linear probe"):  # none without labels
                 side.setdefault(who, []).extend(probes)
         if scores:
-            found[name] = plots.race(scores, baselines={who: statistics.mean(values) for who, values in beside.items()})
+            means = {who: statistics.mean(values) for who, values in beside.items()}
+            found[name] = plots.race(scores, baselines=means, measure=f"linear probe on {name}")
+            found[name].caption = f"{name}: {found[name].caption}"
+            found[name].alt = f"{name}. {found[name].alt}"
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslkit import checkpoint, evaluation, maps, nets, plots, seeds
+from sslkit import checkpoint, evaluation, nets, plots, seeds
 from sslkit.run import Run
 from sslkit.widgets import Explorer, Scene
 from sslkit.widgets._explorer import inline, script
@@ -68,7 +68,8 @@ def draw(run: Run, explorers: dict[str, Explorer]) -> dict[str, object]:
     """All figures of a run, by name. What needs labels or factors is left out where there are none."""
     table = run.evaluate()
     figures = {"views": plots.views_grid(*_sample_views(run))}
-    figures["loss"] = plots.loss_curve(run.history.rows, run.method.reference_values(run.config.batch_size))
+    references = run.method.reference_values(run.config.batch_size)
+    figures["loss"] = plots.loss_curve(run.history.rows, references, finished=_finished(run))
     budgets = {f"{n} label{'s' * (n > 1)} per class": n for n in (1, 5, 10, 50)}
     measured = [name for name in table.columns if name != "chance"]
     curves = {
@@ -85,7 +86,8 @@ def draw(run: Run, explorers: dict[str, Explorer]) -> dict[str, object]:
     figures["map"] = explorers["map"].plot()
     if "journey" in explorers:
         figures["journey"] = _stills(explorers["journey"].scene)
-    figures["neighbours"] = plots.neighbours(*_sample_neighbours(run))
+    queries, found, hits, overall = _sample_neighbours(run)
+    figures["neighbours"] = plots.neighbours(queries, found, hits, overall=overall)
     figures["collapse"] = plots.collapse(
         {n: table.collapse[n] for n in table.collapse if n not in ("raw pixels", "PCA")}
     )
@@ -116,12 +118,20 @@ def _sample_views(run: Run):
 
 
 def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
-    """Some test pictures and their nearest others by cosine, and whether they have the same label."""
-    test, x = run.data.test, torch.nn.functional.normalize(run.features["this encoder"]["test"], dim=1)
+    """Some test pictures and their nearest training pictures by cosine, whether they have the same label, and how many of
+    the neighbours of all test pictures have."""
+    train, test, x = run.data.train, run.data.test, run.features["this encoder"]
     chosen = torch.randperm(len(test), generator=seeds.generator("neighbours"))[:queries]
-    near = maps.neighbours(x, k=min(k, len(test) - 1), of=chosen)  # (Q, k): of unit vectors, so by cosine
-    hits = None if test.labels is None else test.labels[near] == test.labels[chosen, None]
-    return test.images[chosen], test.images[near], hits
+    _, near = evaluation.nearest(x["test"], x["train"], k=min(k, len(train)))  # (M, k)
+    if test.labels is None:
+        return test.images[chosen], train.images[near[chosen]], None, None
+    hits = train.labels[near] == test.labels[:, None]
+    return test.images[chosen], train.images[near[chosen]], hits[chosen], hits.double().mean().item()
+
+
+def _finished(run: Run) -> bool:
+    """Whether something was fitted beside the network when training was done."""
+    return any(isinstance(layer, nets.Fitted) for layer in run.encoder.modules())
 
 
 FINISHED = {  # what an encoder with layers that are fitted after training has to add
@@ -165,7 +175,7 @@ TEXT = {  # figure: (heading, what it is for)
     ),
     "neighbours": (
         "Nearest neighbours",
-        "Wrong neighbours tell what the encoder confuses.",
+        "A test picture, and the training pictures that the encoder finds most similar. Wrong ones tell what it confuses.",
     ),
     "collapse": (
         "Has it collapsed?",
@@ -182,9 +192,8 @@ TEXT = {  # figure: (heading, what it is for)
 def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, ceiling: evaluation.Score | None) -> str:
     method = (run.method.spec or {}).get("name", "your method")
     title = f"{method} on {run.data.name}"
-    fitted = any(isinstance(layer, nets.Fitted) for layer in run.encoder.modules())
     mirrored, growing = run.encoder.mirror, len(set(run.config.resolutions)) > 1
-    additions = [FINISHED] * fitted + [MIRRORED] * mirrored + [GROWING] * growing
+    additions = [FINISHED] * _finished(run) + [MIRRORED] * mirrored + [GROWING] * growing
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]
@@ -231,14 +240,16 @@ def _result(table: evaluation.Table, ceiling: evaluation.Score | None) -> str:
 
 def _facts(run: Run) -> str:
     card = run.card()
+    details = {"method": card["method"], "training": card["training"], "encoder": card["encoder"]}
     facts = {
         "data": f"{run.data} (fingerprint {card['data']['fingerprint']})",
-        "method": json.dumps(card["method"]),
-        "training": json.dumps(card["training"]),
-        "encoder": f"{json.dumps(card['encoder'])}, {sum(p.numel() for p in run.encoder.parameters()):,} parameters",
+        "training": f"{run.history.step:,} steps of {run.config.batch_size} pictures, seed {run.config.seed}",
+        "encoder": f"{run.encoder.dim} features, {sum(p.numel() for p in run.encoder.parameters()):,} parameters",
         "speed": f"{np.median(run.history.column('images_per_second')[1]):,.0f} images per second while training",
         "machine": card["machine"],
         "versions": f"sslkit {card['sslkit']}, PyTorch {card['torch']}, Python {card['python']}",
         "to load it": 'sslkit.load("this folder").embed(pictures)',
     }
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items()) + "</dl>"
+    rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())
+    every = escape(json.dumps(details, indent=1))
+    return f"<dl>{rows}</dl><details><summary>Every setting</summary><pre>{every}</pre></details>"

@@ -123,7 +123,7 @@ def test_tables_are_sorted_means_with_their_spread():
     [(name, figure)] = race.figures(records).items()
     assert name == "shapes"
     assert figure.caption.endswith("To be beaten: chance 0.10, random encoder 0.30.")
-    assert figure.alt == "Best first: good 0.70, bad 0.20."
+    assert figure.alt == "shapes. Best first: good 0.70, bad 0.20."
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["good", "bad"]
     [figure] = race.figures([*records, record("supcon", 0, 0.9)]).values()
     assert figure.axes[0].get_yticklabels()[0].get_text() == "supcon (saw labels)"

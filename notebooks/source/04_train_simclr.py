@@ -301,7 +301,7 @@ folder.cleanup()
 #
 # Now with buttons. Press *Start*, run another cell while it trains, press *Stop*, then *Resume*. The training has a thread
 # of its own, so the notebook stays usable. *Pairs found* asks the question of the loss in plain words: of how many views is
-# the partner the most similar of all? Afterwards `dashboard.run` is a run as any other. (Until you press *Start* its plots are empty.)
+# the partner the most similar of all? Afterwards `dashboard.run` is a run as any other. (The curves appear when you press *Start*.)
 
 # %%
 dashboard = widgets.Dashboard("simclr", data, steps=200, **short | {"marks": 8})  # try: "vicreg"

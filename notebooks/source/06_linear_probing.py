@@ -19,6 +19,7 @@
 
 # %%
 import copy
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F

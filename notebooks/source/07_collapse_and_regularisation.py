@@ -505,7 +505,7 @@ plots.spectrum(shown)
 #
 # Now take guards away yourself. The panel has five methods. Choose one, train it complete, take a guard away, train again:
 # the runs stay beside each other. (SimSiam and BYOL belong to notebook 08. Write down which curve will fall before you
-# press the button. Until then the plots are empty.)
+# press the button. The curves appear when you do.)
 
 # %%
 widgets.CollapseSwitchboard()

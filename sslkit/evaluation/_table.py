@@ -65,12 +65,17 @@ class Table:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        def row(head: str, cells: list[str]) -> str:
-            return f'<tr><th scope="row">{escape(head)}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+        def row(head: str, scores: list) -> str:
+            best = max((float(s) for s in scores if s is not None and float(s) == float(s)), default=None)
+            marks = [
+                "<b>{}</b>" if s is not None and float(s) == best else "{}" for s in scores
+            ]  # the highest of a row
+            cells = "".join(f"<td>{mark.format(_cell(s, '{0}'))}</td>" for s, mark in zip(scores, marks))
+            return f'<tr><th scope="row">{escape(head)}</th>{cells}</tr>'
 
         head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("measurement", *self.columns))
         columns = self.columns.values()
-        body = "".join(row(name, [_cell(column.get(name), "{0}") for column in columns]) for name in self.measurements)
+        body = "".join(row(name, [column.get(name) for column in columns]) for name in self.measurements)
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
         caption = f"<caption>{escape(self.caption)}</caption>"
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><ul>{notes}</ul>"

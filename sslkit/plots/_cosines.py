@@ -48,7 +48,7 @@ def loss_on_circle(z1, z2, arrows, answers, *, anchor: int, history: Sequence[fl
     n, partner = len(z) // 2, (anchor + len(z) // 2) % len(z)
     require(z.shape == arrows.shape == (len(answers), 2), f"arrows must have shape {z.shape}, and answers ({len(z)},).")
     names = [f"{i % n + 1}{'ab'[i // n]}" for i in range(2 * n)]
-    fig, (circle, cosines, bars, loss) = page(7, 3, 4, 2, width_ratios=(1.15, 1))
+    fig, (circle, cosines, bars, loss) = page(7, 3.2, 4, 2, width_ratios=(1.3, 1))
     fig.get_layout_engine().set(rect=(0, 0, 0.97, 1))  # room for the labels of the loss
     turn = np.linspace(0, 2 * np.pi, 200)
     circle.plot(np.cos(turn), np.sin(turn), color=tone("grey"), linewidth=0.6)
@@ -67,11 +67,13 @@ def loss_on_circle(z1, z2, arrows, answers, *, anchor: int, history: Sequence[fl
             va="center",
             weight="bold" if i == anchor else None,
         )
-    circle.set(xlim=(-1.45, 1.45), ylim=(-1.3, 1.3), aspect="equal", title=f"anchor {names[anchor]}")
+    circle.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", title=f"anchor {names[anchor]}")
     circle.axis("off")
-    cosines.imshow(z @ z.T, vmin=-1, vmax=1)
+    shades = fig.colorbar(cosines.imshow(z @ z.T, vmin=-1, vmax=1), ax=cosines, ticks=[-1, 0, 1], shrink=0.8)
+    shades.outline.set_visible(False)
+    cosines.set_anchor("E")  # beside its colours
     halves = dict(ticks=[(n - 1) / 2, n + (n - 1) / 2], labels=["first views", "second views"])
-    cosines.set_title("cosines (red 1, blue -1)")
+    cosines.set_title("cosines")
     cosines.set_xticks(**halves)
     cosines.set_yticks(**halves, rotation=90, va="center")
     cosines.tick_params(length=0)

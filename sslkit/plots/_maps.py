@@ -20,7 +20,7 @@ def map2d(y, labels=None, *, names=None, images=None, measures: Mapping[str, flo
     names: of the classes, indexed by label; or what the values are. measures: {name: number}, say its trustworthiness.
     """
     fig, [ax] = page(7, 5.2)
-    y, classes = _draw_map(ax, y, labels, names, alpha=0.85 if images is None else 0.3)
+    y, classes = _draw_map(ax, y, labels, names, alpha=0.85 if images is None else 0.6)
     caption = f"{method} of {len(y):,} pictures{': ' * bool(measures)}{listed(measures or {})}."
     if "sne" in method.lower():
         caption += " Only neighbourhoods mean something: sizes of clusters and distances between them do not."
@@ -30,7 +30,8 @@ def map2d(y, labels=None, *, names=None, images=None, measures: Mapping[str, flo
             class_legend(fig, classes, loc="outside right center", ncols=1 + len(classes) // 20)
     if images is not None:
         caption += f" {_draw_pictures(ax, y, images, labels if classes else None)} points are shown as pictures."
-    return fig, caption, f"Scatter plot of {len(y):,} points."
+    kinds = f" in {len(classes)} classes: {', '.join(classes.values())}" if classes else ""
+    return fig, caption, f"{method}, a scatter plot of {len(y):,} points{kinds}."
 
 
 @in_style
@@ -41,6 +42,7 @@ def maps_grid(maps: Mapping, labels=None, *, names=None, measures: Mapping[str, 
     """
     legend, measures, columns = {}, measures or {}, min(3, len(maps))
     fig, axes = page(7, 0.35 + 6.5 / max(1, columns), len(maps), columns)
+    fig.get_layout_engine().set(h_pad=0.12)  # inches: numbers below a map keep away from the title of the next one
     for ax, (title, y) in zip(axes, maps.items()):
         legend |= _draw_map(ax, y, labels.get(title) if isinstance(labels, Mapping) else labels, names)[1]
         ax.set_title(title, loc="center")
@@ -48,8 +50,8 @@ def maps_grid(maps: Mapping, labels=None, *, names=None, measures: Mapping[str, 
     if legend:
         class_legend(fig, legend, loc="outside lower center", ncols=5)
     caption = f"{len(maps)} maps. Compare who is whose neighbour, not where: places and sizes change from map to map."
-    caption += "".join(f" {title}: {listed(numbers)}." for title, numbers in measures.items())
-    return fig, caption, f"{len(maps)} scatter plots: {', '.join(maps)}."
+    said = "".join(f" {title}: {listed(numbers)}." for title, numbers in measures.items())
+    return fig, caption, f"{len(maps)} scatter plots: {', '.join(maps)}.{said}"
 
 
 @in_style
@@ -97,7 +99,7 @@ def _draw_map(ax, y, labels, names, alpha: float = 0.85):
     require(len(labels) in (0, len(y)), f"labels has {len(labels)} entries, but the map has {len(y)} points.")
     ax.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
     ax.spines[:].set_visible(False)
-    dots = dict(s=float(np.clip(9000 / len(y), 3, 22)), alpha=alpha, linewidths=0)
+    dots = dict(s=float(np.clip(9000 / len(y), 6, 22)), alpha=alpha, linewidths=0)
     if not len(labels):
         ax.scatter(*y.T, color=tone(7), **dots)
     elif labels.dtype.kind == "f":
@@ -118,9 +120,12 @@ def _draw_pictures(ax, y, images, labels) -> int:
 
     images, taken = to_pictures(images), []
     require(len(images) == len(y), f"images has {len(images)} pictures, but the map has {len(y)} points.")
-    apart = 0.33 * (np.ptp(y, axis=0) / (6.4, 4.7)).max()  # 0.33 inches, in units of the map
+    ax.figure.draw_without_rendering()  # now the legend has taken its room, and places are known
+    ax.autoscale()
+    ax.figure.draw_without_rendering()
+    inches = ax.transData.transform(y) / ax.figure.dpi
     for i in np.random.default_rng(0).permutation(len(y)):
-        if not taken or np.abs(y[taken] - y[i]).max(1).min() > apart:
+        if not taken or np.abs(inches[taken] - inches[i]).max(1).min() > 0.34:
             taken.append(i)
             frame = dict(edgecolor=tone("grey" if labels is None else int(labels[i])), linewidth=1.3)
             picture = OffsetImage(images[i], zoom=18 / images.shape[1], interpolation="nearest")

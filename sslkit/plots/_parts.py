@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch
 from sslkit.errors import require
 from sslkit.plots._style import MARKERS
 
+BASELINES = {"random encoder": 1, "untrained": 1, "raw pixels": 2, "PCA": 3}  # their colours and marks
 MEANINGS = {
     "collapsed": "all embeddings equal",
     "orthogonal": "pairs equal, others orthogonal",
@@ -43,6 +45,14 @@ def tone(which):
     return rcParams[keys[which]] if which in keys else rcParams["axes.prop_cycle"].by_key()["color"][which % 10]
 
 
+def places(names: Sequence[str]) -> list[int]:
+    """The number of each series: baselines have theirs in every figure, the others take what is left, in order."""
+    mine = {name: BASELINES[name] for name in names if name in BASELINES}
+    mine = {name: i for name, i in mine.items() if list(mine.values()).count(i) == 1}
+    left = (i for i in count() if i not in mine.values())
+    return [mine[name] if name in mine else next(left) for name in names]
+
+
 def series(i: int) -> dict:
     """How the line or the dots of series i look."""
     return dict(color=tone(i), marker=MARKERS[i % 4], markersize=4.5, clip_on=False)
@@ -51,8 +61,14 @@ def series(i: int) -> dict:
 def label_ends(ax, title: str, references: Mapping[str, float]):
     """The title, dashed references, and right of every line its label, moved up where it would cover another."""
     ax.set_title(title)
+    heights = [*references.values(), *(y for line in ax.get_lines() for y in line.get_ydata() if np.isfinite(y))]
+    apart = 0.03 * (max(heights, default=0) - min(heights, default=0))
+    drawn: dict[float, list[str]] = {}  # references that would be one line are one line
     for name, value in references.items():
-        ax.axhline(value, label=f"{name} {value:.3g}", color=tone("grey"), linewidth=0.8, linestyle="--")
+        same = next((other for other in drawn if abs(other - value) <= apart), value)
+        drawn.setdefault(same, []).append(name)
+    for value, names in drawn.items():
+        ax.axhline(value, label=f"{' ≈ '.join(names)} {value:.3g}", color=tone("grey"), linewidth=0.8, linestyle="--")
     lines, texts = ax.get_legend_handles_labels()
     if not texts:
         return

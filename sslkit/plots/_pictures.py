@@ -24,19 +24,19 @@ def views_grid(images, views: Sequence):
 
 
 @in_style
-def repainted(images, pictures: Mapping):
-    """Pictures (N, C, H, W) on the left, and to the right what was made of them, {title: N pictures}."""
-    fig, _ = _draw_shelf(images, list(pictures.values()), list(pictures))
+def repainted(images, pictures: Mapping, *, first: str = "picture"):
+    """Pictures (N, C, H, W) on the left, and to the right what was made of them, {title: N pictures}. first: its title."""
+    fig, _ = _draw_shelf(images, list(pictures.values()), list(pictures), first=first)
     made = ", ".join(pictures)
     caption = f"{len(images)} pictures (left), and of each: {made}."
-    return fig, caption, f"Grid of {len(images)} rows: a picture, then {made}."
+    return fig, caption, f"Grid of {len(images)} rows: {first}, then {made}."
 
 
 @in_style
-def neighbours(queries, found, hits=None):
+def neighbours(queries, found, hits=None, *, overall: float | None = None):
     """Pictures (Q, C, H, W) on the left, and to the right of each the k most similar ones: (Q, k, C, H, W).
 
-    hits: (Q, k), true where a neighbour is right, which is marked below it.
+    hits: (Q, k), true where a neighbour is right, which is marked below it. overall: the same share, of many more pictures.
     """
     found, hits = torch.as_tensor(found), np.zeros((0, 0)) if hits is None else np.asarray(hits, dtype=bool)
     q, k = found.shape[:2]
@@ -48,6 +48,9 @@ def neighbours(queries, found, hits=None):
         ax.text(j + 1.5 + GAP, i * pitch + 1.06, "✓" if hit else "✗", ha="center", va="center", **look)
     caption = f"{q} pictures (left) and the {k} most similar to each in the representation, nearest first."
     caption += f" {hits.sum()} of {hits.size} ({hits.mean():.0%}) are right (✓)." if hits.size else ""
+    caption += (
+        "" if overall is None else f" These rows were drawn at random; of all test pictures, {overall:.0%} are right."
+    )
     return fig, caption, f"Grid of {q} rows: a picture, then its {k} nearest neighbours."
 
 
@@ -81,14 +84,14 @@ def view_by_hand(image, view, rows, columns, colour=None):
     )
 
 
-def _draw_shelf(firsts, rests, titles, pitch: float = 1.0):
+def _draw_shelf(firsts, rests, titles, pitch: float = 1.0, *, first: str = "picture"):
     """Rows of pictures: the first, a gap, and the rest. A picture is one unit wide, the rows are `pitch` apart."""
     sets = [to_pictures(pictures) for pictures in (firsts, *rests)]
     require(len(sets) > 1 and len(set(map(len, sets))) == 1, f"next to {len(sets[0])} pictures must stand as many.")
     width, height = len(sets) + GAP, len(sets[0]) * pitch + 0.3
     inch = min(0.95, 7 / width)
     fig, [ax] = page(width * inch, height * inch)
-    for column, (pictures, title) in enumerate(zip(sets, ["picture", *titles])):
+    for column, (pictures, title) in enumerate(zip(sets, [first, *titles])):
         x = column + GAP * (column > 0)
         ax.text(x + 0.5, -0.08, title, ha="center", va="bottom", color=tone("grey"))
         for row, picture in enumerate(pictures):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sslkit.plots._parts import bounds, label_ends, listed, page, series, short, to_array, tone
+from sslkit.plots._parts import bounds, label_ends, listed, page, places, series, short, to_array, tone
 from sslkit.plots._style import in_style
 
 
@@ -46,13 +46,13 @@ def growth(curves: Mapping[str, Mapping], *, xlabel: str, ylabel: str):
 @in_style
 def compare(table: Mapping[str, Mapping], *, chance: float | None = None):
     """A result beside its baselines, {name: {measure: Score}}, the result first."""
-    return _draw_dots(table, chance)
+    return _draw_dots(table, chance, "accuracy")
 
 
 @in_style
 def factors(matrix: Mapping[str, Mapping]):
     """How much of each factor can be read from each representation, {name: {factor: Score}}: R2 or accuracy, 0 to 1."""
-    return _draw_dots(matrix, None)
+    return _draw_dots(matrix, None, "R², or accuracy where the factor is a class")
 
 
 @in_style
@@ -83,12 +83,11 @@ def factor_matrix(matrix: Mapping[str, Mapping], columns: Mapping[str, str]):
         for name, scores in matrix.items()
         if scores
     ]
-    caption = "How well each factor can be read from the representation by a linear probe. " + " ".join(said)
-    return (
-        fig,
-        caption.strip(),
-        f"Heat map of {len(matrix)} sets of views by {len(columns)} factors, a number in each cell.",
+    caption = (
+        "How well a linear probe reads each factor from the representation. Go down a column to see which rows have lost it."
     )
+    alt = f"Heat map of {len(matrix)} sets of views by {len(columns)} factors, a number in each cell. " + " ".join(said)
+    return fig, caption, alt.strip()
 
 
 @in_style
@@ -100,17 +99,18 @@ def race(
     ranked = sorted(values, key=lambda name: -values[name].mean())
     fig, [ax] = page(7, 0.9 + 0.22 * len(ranked), min(1, len(ranked)))
     for row, name in enumerate(ranked):
-        ax.plot([0, values[name].mean()], [row, row], color=tone("grey"), linewidth=0.6)
         ax.plot(values[name], [row] * len(values[name]), "o", color=tone(0), markersize=4, alpha=0.6, clip_on=False)
         if len(values[name]) > 1:
             ax.plot(values[name].mean(), row, "|", color=tone("ink"), markersize=11, mew=1.6, clip_on=False)
-    for i, (name, value) in enumerate((baselines or {}).items()):
-        label, style = f"{name} {float(value):.2f}", ("--", ":", "-.", (0, (1, 4)))[i % 4]
-        ax.axvline(float(value), label=label, color=tone((1, 2, 3, 7)[i % 4]), linewidth=1.2, linestyle=style)
+    others = {name: float(value) for name, value in (baselines or {}).items() if name != "chance"}
+    for i, (which, (name, value)) in enumerate(zip(places([*"_", *others])[1:], others.items())):
+        label, style = f"{name} {value:.2f}", ("--", ":", "-.", (0, (1, 4)))[i % 4]
+        ax.axvline(value, label=label, color=tone(which), linewidth=1.2, linestyle=style)
     ax.set(yticks=range(len(ranked)), yticklabels=ranked, ylim=(len(ranked) - 0.5, -0.5), xlabel=measure)
-    ax.set_xlim(0, min(1, 1.05 * max(ax.get_xlim()[1], 0.1)))
+    ax.grid(axis="y", linewidth=0.3)
+    ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0)
-    if baselines:
+    if others:
         fig.legend(loc="outside upper center", ncols=4)
     caption = (
         "Dots are seeds, a bar is their mean. Who is clear of the lines, and by more than the dots of a row are apart?"
@@ -168,10 +168,14 @@ def _draw_scores(curves, place, xlabel, chance):
     """Lines with intervals from {name: {where: Score}} and {where: its x}."""
     fig, [ax] = page(7, 3.6, min(1, len(place)))
     caption = "Accuracy on the test pictures, bars are 95 % intervals."
-    for i, (name, curve) in enumerate(curves.items()):
+    for i, (which, (name, curve)) in enumerate(zip(places(list(curves)), curves.items())):
         value, bars = bounds(curve.values())
         beside = 0.008 * (max(place.values()) - min(place.values())) * (i - (len(curves) - 1) / 2)
-        ax.errorbar([place[at] + beside for at in curve], value, bars, label=name, elinewidth=1, **series(i))
+        x, look = [place[at] + beside for at in curve], series(which)
+        true = len(x) - 1 if None in curve else len(x)  # "all" has no place on the axis: the way there is dashed
+        ax.errorbar(x, value, bars, label=name, elinewidth=1, **look | {"linestyle": ""})
+        ax.plot(x[:true], value[:true], color=look["color"])
+        ax.plot(x[true - 1 :], value[true - 1 :], color=look["color"], linestyle=(0, (1, 2)))
     for at in (min(place, key=place.get), max(place, key=place.get)):
         here = listed({name: curve[at] for name, curve in curves.items() if at in curve})
         caption += f" {xlabel.capitalize()} {'all' if at is None else at}: {here}."
@@ -181,19 +185,39 @@ def _draw_scores(curves, place, xlabel, chance):
     return fig, caption, f"Line plot: accuracy by {xlabel}, for {', '.join(curves)}."
 
 
-def _draw_dots(table, chance):
-    """Dots with intervals from {name: {row: Score}}, each row a little apart for each name."""
+def _draw_dots(table, chance, xlabel):
+    """Dots with intervals from {name: {row: Score}}, each row a little apart for each name. A single row needs no legend:
+    then the names stand beside their dots."""
     rows = list(dict.fromkeys(row for scores in table.values() for row in scores))
-    fig, [ax] = page(7, 0.9 + (0.16 + 0.13 * len(table)) * len(rows), min(1, len(rows)))
-    for i, (name, scores) in enumerate(table.items()):
+    single, shown = len(rows) == 1, list(table) if len(rows) == 1 else rows
+    height = 0.3 * len(table) if single else (0.16 + 0.13 * len(table)) * len(rows)
+    fig, [ax] = page(7, 0.9 + height, min(1, len(rows)))
+    for i, (place, (name, scores)) in enumerate(zip(places(list(table)), table.items())):
         value, bars = bounds(scores.values())
-        places = [rows.index(row) + 0.55 * ((i + 0.5) / len(table) - 0.5) for row in scores]
-        ax.errorbar(value, places, xerr=bars, label=name, linestyle="", elinewidth=1.2, **series(i))
+        beside = 0.0 if single else 0.55 * ((i + 0.5) / len(table) - 0.5)
+        at = [(i if single else rows.index(row)) + beside for row in scores]
+        ax.errorbar(value, at, xerr=bars, label=name, linestyle="", elinewidth=1.2, **series(place))
     if chance is not None:
-        ax.axvline(chance, label=f"chance {chance:.3g}", color=tone("grey"), linewidth=0.8, linestyle="--")
-    ax.set(yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.5, -0.5), xlim=(min(0, ax.get_xlim()[0]), 1))
+        ax.axvline(chance, label=f"chance {chance:.3g}", color=tone("grey"), linewidth=0.8, linestyle="--", zorder=0)
+    marks = {"yticks": range(len(shown)), "yticklabels": shown, "ylim": (len(shown) - 0.5, -0.5)}
+    ax.set(**marks, xlim=(min(0, ax.get_xlim()[0]), 1), xlabel=f"{rows[0]}, {xlabel}" if single else xlabel)
     ax.tick_params(axis="y", length=0)
-    fig.legend(loc="outside upper center", ncols=3, handlelength=1.2)
-    caption = "Bars are 95 % intervals." + "".join(f" {name}: {listed(row)}." for name, row in list(table.items())[:2])
+    if single and chance is not None:
+        ax.annotate(f"chance {chance:.3g}", (chance, 1), (3, 2), ("data", "axes fraction"), "offset points", size=8)
+    elif not single:
+        lines, names = ax.get_legend_handles_labels()
+        order = sorted(range(len(names)), key=lambda i: names[i].startswith("chance"))  # chance last
+        look = dict(loc="outside upper center", ncols=3, handlelength=1.2)
+        fig.legend([lines[i] for i in order], [names[i] for i in order], **look)
     spoken = "".join(f" {name}: {listed(row)}." for name, row in table.items())
-    return fig, caption, f"Dots with intervals.{spoken}"
+    return fig, f"Bars are 95 % intervals.{_best(table, rows[0])}", f"Dots with intervals.{spoken}"
+
+
+def _best(table, row) -> str:
+    """By the first row: the first of a table, and the best of the others."""
+    scores = {name: float(scores[row]) for name, scores in table.items() if row in scores}
+    if len(scores) < 2 or next(iter(table)) not in scores:
+        return ""
+    first, *others = scores
+    rival = max(others, key=scores.get)
+    return f" By {row}: {first} {scores[first]:z.2f}; the best of the others is {rival}, {scores[rival]:z.2f}."

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from sslkit.plots._parts import label_ends, page, series, to_array
+from sslkit.plots._parts import label_ends, page, places, series, to_array
 from sslkit.plots._style import in_style
 
 
@@ -28,7 +28,7 @@ def collapse(reports: Mapping[str, Mapping]):
 def _draw_spectra(spectra, labels):
     fig, [ax] = page(7, 3.4, min(1, len(spectra)))
     said = []
-    for i, ((name, s), label) in enumerate(zip(spectra.items(), labels)):
+    for i, (name, s), label in zip(places(list(spectra)), spectra.items(), labels):
         s = np.sort(to_array(name, s, 1))[::-1]
         most = int((np.cumsum(s**2) < 0.99 * (s**2).sum()).sum())
         shown = (s / s[0].clip(1e-30)).clip(1e-7)

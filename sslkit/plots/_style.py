@@ -24,7 +24,7 @@ MARKERS = "o^sD"
 DRAWING = RLock()  # matplotlib's style is global, and labs draw in threads of their own
 
 
-def html(figure, *, dpi: int = 110) -> str:
+def html(figure, *, dpi: int = 144) -> str:
     """The figure as one self-contained `<figure>`: the picture with its alt text, and the caption below."""
     from PIL import Image
 
@@ -32,8 +32,8 @@ def html(figure, *, dpi: int = 110) -> str:
     figure.savefig(drawn, format="png", dpi=dpi)
     Image.open(drawn).convert("RGB").quantize(256).save(png, format="png", optimize=True)  # a third of the size
     source = f"data:image/png;base64,{b64encode(png.getvalue()).decode()}"
-    image = f'<img style="width: 100%" alt="{escape(figure.alt)}" src="{source}">'
-    caption = f'<figcaption style="overflow-wrap: anywhere">{escape(figure.caption)}</figcaption>'
+    image = f'<img style="width: 100%; border-radius: 6px" alt="{escape(figure.alt)}" src="{source}">'
+    caption = f'<figcaption style="overflow-wrap: anywhere; line-height: 1.45">{escape(figure.caption)}</figcaption>'
     return f'<figure style="margin: 0; max-width: {figure.get_figwidth():.2f}in">{image}{caption}</figure>'
 
 
@@ -80,6 +80,10 @@ def in_style(draw):
         with _style(look):
             figure, figure.caption, figure.alt = draw(*args, **options)
             figure.draw_without_rendering()  # ticks and places are made at the last moment: now, and for good
+            for ax in figure.axes:
+                if ax.get_adjustable() == "datalim":  # a map has been given more room than its place had: fit it anew
+                    ax.autoscale()
+            figure.draw_without_rendering()
             figure.set_layout_engine("none")
         figure.savefig = partial(_save, figure.savefig)
         figure._repr_html_, figure._ipython_display_ = partial(html, figure), partial(_display, figure)

@@ -13,11 +13,12 @@ from sslkit.plots._style import in_style
 
 
 @in_style
-def loss_curve(rows: Sequence[Mapping], references: Mapping[str, float] | None = None):
+def loss_curve(rows: Sequence[Mapping], references: Mapping[str, float] | None = None, *, finished: bool = False):
     """The loss during training with the reference values of its method, and below it the online kNN and the rank.
 
     rows: "step", "loss" and now and then "knn" and "rankme", as in `history.rows`. references: {name: value}, as from
     `method.reference_values(batch_size)`; no other line is drawn. The thick line is the mean of the latest 2 % of rows.
+    finished: the last look was taken of an encoder to which something was added after training; it stands apart.
     """
     references, tracks, said = references or {}, {}, []
     for name, key in {"loss": "loss", "online kNN accuracy": "knn", "RankMe": "rankme"}.items():
@@ -29,8 +30,15 @@ def loss_curve(rows: Sequence[Mapping], references: Mapping[str, float] | None =
     for i, (ax, (name, (x, y))) in enumerate(zip(axes, tracks.items())):
         look, window = series(2 * min(i, 1)), 1 + len(y) // 50
         recent = np.convolve(y, np.ones(window) / window, "valid")
-        ax.plot(x, y, color=look["color"], linewidth=0.6, alpha=0.4)
-        ax.plot(x[window - 1 :], recent, label=f"{recent[-1]:.3g}", markevery=1 if len(y) < 50 else [], **look)
+        ax.plot(x, y, color=look["color"], linewidth=0.6, alpha=0.0 if finished and i else 0.4)
+        marks = dict(label=f"{recent[-1]:.3g}", markevery=1 if len(y) < 50 else [])
+        if finished and i and len(y) > 1:
+            ax.plot(x[:-1], y[:-1], **look)
+            ax.plot(x[-1:], y[-1:], **look | {"markerfacecolor": "none", "linestyle": "", "markersize": 7}, **marks)
+        else:
+            ax.plot(x[window - 1 :], recent, **marks, **look)
+        if name == "online kNN accuracy":
+            ax.set_ylim(bottom=0)
         label_ends(ax, name, {} if i else references)
         said.append(f"{name} {y[0]:.3g} to {recent[-1]:.3g}")
     axes[-1].set(xlabel="step", xlim=(0, max(1, last)))
@@ -68,6 +76,8 @@ def training(
             label = f"{y[-1]:.3g}" if at_the_end else ""
             ax.plot(x, y, label=label, markevery=1 if len(y) < 20 else [-1], **series(i))
         ax.set(xlabel="step", xlim=(0, max(1, last)))
+        if panels[title] in ("knn", "pairs_found"):  # shares: noise is not blown up
+            ax.set_ylim(bottom=0)
         label_ends(ax, heading, {} if number else references or {})
         if not tracks:  # scales of nothing would mean nothing
             ax.set(xticks=[], yticks=ax.get_yticks()[1:-1] if ax.lines else [])

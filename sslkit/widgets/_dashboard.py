@@ -113,6 +113,9 @@ class Dashboard(WorkingLab):
         runs = {f"{self._value('step') or 0:,} of {self.config.steps:,} steps": list(self.rows)}
         return plots.training(runs, PANELS, references=self.references, spectra=spectra, theme=self.look)
 
+    def _still(self) -> str:
+        return super()._still() if self.rows else ""  # empty axes would tell nothing
+
     @property
     def summary(self) -> str:
         """What is going on, in a sentence; it changes with the phase only, so that a screen reader is not flooded."""

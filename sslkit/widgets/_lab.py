@@ -104,7 +104,7 @@ class Lab:
                     control.on_click(lambda _, name=name: self._act(name))
                 else:
                     control.observe(lambda change, name=name: self._act(name, change["new"]), "value")
-            use = HTML(f'<p style="overflow-wrap: anywhere">{escape(self.USE)}</p>')
+            use = HTML(f'<p style="overflow-wrap: anywhere; line-height: 1.45">{escape(self.USE)}</p>')
             self._box = VBox([use, *self._arrange(), self._status, self._figure, *self._follow()])
             self._box.add_class(f"sslkit-{self.NAME}")
             self._refresh()
@@ -155,7 +155,7 @@ class Lab:
                 self._show(name)
             control.disabled = not self._possible(name)
         self._figure.value = self._still()
-        self._status.value = f'<p role="status">{escape(self._error or self.summary)}</p>'
+        self._status.value = f'<p role="status" style="line-height: 1.45">{escape(self._error or self.summary)}</p>'
         self._error = ""
 
     def _still(self) -> str:

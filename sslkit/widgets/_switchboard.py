@@ -35,7 +35,7 @@ SWITCHES = {
     "variance": "variance term",
     "covariance": "covariance term",
 }
-PANELS = {"RankMe of z": "rankme", "std of z, 1 = even": "std", "alignment": "alignment", "uniformity": "uniformity"}
+PANELS = {"RankMe of z": "rankme", "spread of z (1: even)": "std", "alignment": "alignment", "uniformity": "uniformity"}
 HEAD = (128, 64)
 LOOKS = 12  # along a run
 SHOWN = 6  # runs in the figure: the latest
@@ -61,7 +61,7 @@ class CollapseSwitchboard(WorkingLab):
     def __init__(self, data: Images | None = None, *, steps: int = 100, seed: int = 0, theme: str = "auto"):
         super().__init__(theme=theme)
         self._data, self.seed = data, seed
-        self._method, self._on, self._steps = "simsiam", dict.fromkeys(SWITCHES, True), 100
+        self._method, self._on, self._steps = "vicreg", dict.fromkeys(SWITCHES, True), 100
         self.runs: dict[tuple, dict] = {}  # settings: {"label", "rows", "spectrum", "verdict", "done"}
         self._shown: tuple | None = None
         self._training: tuple | None = None
@@ -144,7 +144,8 @@ class CollapseSwitchboard(WorkingLab):
             for run in list(self.runs.values())
         ]
         return {
-            "method": self.method, **self._on, "steps": self.steps, "seed": self.seed, "off": list(self.off),
+            "method": self.method, **{name: getattr(self, name) for name in SWITCHES},
+            "steps": self.steps, "seed": self.seed, "off": list(self.off),
             "running": self._job.running, "error": self._job.error, "runs": told,
         }  # fmt: skip
 
@@ -251,6 +252,9 @@ class CollapseSwitchboard(WorkingLab):
         step, steps = run["rows"][-1]["step"], self._training[2]
         return step, steps, f"step {step} of {steps}"
 
+    def _still(self) -> str:
+        return super()._still() if self.runs else ""  # empty axes would tell nothing
+
     def _possible(self, name: str) -> bool:
         if name in SWITCHES:
             return name in GUARDS[self._method]
@@ -263,9 +267,8 @@ def _switch(name: str) -> property:
         self._on[name] = bool(on)
         self.changed()
 
-    return property(
-        lambda self: self._on[name], change, doc=f"Whether the {SWITCHES[name]} is there, if the method has it."
-    )
+    there = lambda self: self._on[name] and name in GUARDS[self._method]
+    return property(there, change, doc=f"Whether the method has the {SWITCHES[name]}, and it is switched on.")
 
 
 for _name in SWITCHES:

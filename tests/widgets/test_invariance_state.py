@@ -24,7 +24,7 @@ def test_a_row_is_measured_once_and_the_untrained_network_beside_it(data):
     assert matrix.measure("hue") is scores
     assert set(matrix.state["scores"]) == set(matrix.encoders) == {"untrained", "hue"}
     figure = matrix.plot()
-    assert f"hue {scores['hue'].value:z.2f}" in figure.caption
+    assert f"hue {scores['hue'].value:z.2f}" in figure.alt
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert len(texts) == 2 * (len(VIEWS) + 1)
     assert texts.count("·") == 2 * (len(VIEWS) - 1)

@@ -88,6 +88,7 @@ def test_a_stopped_run_is_shown_but_does_not_count(data):
 def test_without_its_guard_the_rank_falls():
     """Small and quick; the slow test of the methods measures it for all of them."""
     board = widgets.CollapseSwitchboard(shapes(1000, resolution=8), steps=60)
+    board.method = "simsiam"
     board.train().wait(120)
     board.predictor = False
     board.train().wait(120)
