@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +67,7 @@ class Policy:
         self._settle(("hue",), 0, 0.5)
         self._settle(("scale",), 1e-4, 1, count=2)
         self._settle(("ratio", "blur_sigma"), 0.01, 100, count=2)
-        if self.size is not None and not (isinstance(self.size, int) and self.size > 0):
+        if self.size is not None and not (isinstance(self.size, Integral) and self.size is not True and self.size > 0):
             raise ValueError(f"Policy: size={self.size!r} should be a whole number of pixels above 0, or None.")
 
     def _settle(self, names, low, high, count=1):
@@ -206,9 +206,12 @@ def apply(images: Tensor, params: Params) -> Tensor:
 
 
 def check_range(images: Tensor) -> None:
-    """Raise ValueError for floats that are not from 0 to 1, where looking at them keeps no device waiting."""
-    if _white(images) == 1 and images.device.type == "cpu" and images.numel() and images.max() > 2:
-        raise ValueError(f"Images are floats up to {images.max():.4g}; expected 0 to 1: divide by 255.")
+    """Raise ValueError for floats that are far from 0 to 1, where looking at them keeps no device waiting."""
+    if _white(images) == 1 and images.device.type == "cpu" and images.numel():
+        low, high = images.aminmax()
+        if not (low >= -0.1 and high <= 2):  # resizing overshoots a little; NaN is not above anything
+            cure = "divide by 255" if high > 2 and low >= 0 else "not normalised, the encoder does that"
+            raise ValueError(f"Images are floats from {low:.4g} to {high:.4g}; expected 0 to 1: {cure}.")
 
 
 def view(images: Tensor, policy: Policy, generator: torch.Generator | None) -> Tensor:

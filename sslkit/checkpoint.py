@@ -165,6 +165,12 @@ class Keeper:
         """
         if self.state is None:
             return None
+        if self.method.spec is None and self.state["method"] is None:
+            warnings.warn(
+                f"The checkpoint in {self.folder} is of a method of your own: nobody can see whether its loss or its views "
+                "have changed since then. If they have, choose another folder.",
+                stacklevel=5,
+            )
         stored = asdict(type(config)(**self.state["config"]))
         config = settle(config, stored)
         encoder, known = self.method.encoder.spec, self.state["encoder"]

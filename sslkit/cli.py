@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import sslkit
@@ -21,6 +22,9 @@ FEW, MANY = 32, 512  # training pictures: from MANY on the usual batch is used, 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit code; mistakes of the user are one sentence on stderr, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "±" shows "?"
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
@@ -58,9 +62,13 @@ def quickstart(options: argparse.Namespace) -> None:
     expected = sslkit.doctor.quickstart(method, data, minutes=options.minutes, **usual | few)
     print(sslkit.doctor.sentence(expected), flush=True)
     run = sslkit.pretrain(method, data, steps=expected["steps"], seed=options.seed, **usual | few)
-    if run.stopped:
-        raise KeyboardInterrupt
+    _make_room(options.out, run)
     run.save(options.out)  # whatever happens to the report
+    if run.stopped:
+        print(
+            f"Stopped after step {run.history.step:,}. It is in {options.out}: sslkit.load brings it back.", flush=True
+        )
+        raise KeyboardInterrupt
     print("Evaluating beside the baselines, drawing the map, writing the report ...", flush=True)
     if data.labels is not None and len(data.labels.unique()) > 1:
         print(f"The same network, half a minute from scratch with all labels: {run.ceiling}", flush=True)
@@ -69,6 +77,20 @@ def quickstart(options: argparse.Namespace) -> None:
     print(f"{run}, done in {time.perf_counter() - start:.0f} s.")
     print(f"Report: {page}  (open it in any browser, no network needed)")
     print("Next:   make lab   (or: python -m sslkit lab) opens the notebooks, starting with 00_start_here.")
+
+
+def _make_room(out: str, run: sslkit.Run) -> None:
+    """Put an earlier run of another kind aside; one of the same method, pictures and seed is replaced."""
+    out = Path(out).expanduser()
+    if not (out / sslkit.checkpoint.FILE).exists():
+        return
+    old = sslkit.checkpoint.read(out)
+    kind = lambda method, about, config: (method, about["fingerprint"], config["seed"])
+    if kind(old["method"], old["data"], old["config"]) == kind(run.method.spec, run.about, vars(run.config)):
+        return
+    aside = next(place for n in count(1) if not (place := out.with_name(f"{out.name}-{n}")).exists())
+    out.rename(aside)
+    print(f"The earlier run that was in {out} is in {aside} now.", flush=True)
 
 
 def train(options: argparse.Namespace) -> int:

@@ -126,7 +126,7 @@ def costs() -> dict:
 
     Made by benchmarks/costs.py, where it says how.
     """
-    return json.loads(files("sslkit").joinpath("_costs.json").read_text())
+    return json.loads(files("sslkit").joinpath("_costs.json").read_text(encoding="utf-8"))
 
 
 def after_training(encode: float, data: Images) -> dict[str, float]:
@@ -191,7 +191,7 @@ def notebooks(steps_per_second: float, folder: Path = NOTEBOOKS) -> dict[str, fl
         return {}
     return {
         name: record["seconds"] * record["steps_per_second"] / steps_per_second
-        for name, record in sorted(json.loads(file.read_text()).items())
+        for name, record in sorted(json.loads(file.read_text(encoding="utf-8")).items())
     }
 
 

@@ -72,8 +72,7 @@ def fine_tune(
     if y.is_floating_point():  # regress standardised numbers, so that one learning rate fits all targets
         mean, scale = train_y.mean(0), train_y.std(0).clamp_min(1e-6)
         train_y = (train_y - mean) / scale
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeds.fixed(seed):
         outputs = y.shape[1] if y.is_floating_point() else int(y.max()) + 1
         if policy is None:
             policy = recipes.views_for(data) if target == "labels" else Policy(**recipes.whole(data))

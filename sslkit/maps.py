@@ -111,14 +111,14 @@ def remembered(make: Callable[..., Tensor], x: Tensor, **options) -> Tensor:
     digest = hashlib.sha256(said.encode() + Path(__file__).read_bytes())
     digest.update(x.numpy())
     key = digest.hexdigest()[:32]
-    file = cache_folder() / "maps" / f"{key}.npy"
+    file = lambda: cache_folder() / "maps" / f"{key}.npy"
     if key not in _MADE:
         try:
-            _MADE[key] = torch.from_numpy(np.load(file))
+            _MADE[key] = torch.from_numpy(np.load(file()))
         except (OSError, ValueError, EOFError):  # not there, or damaged
             _MADE[key] = make(x, **options)
             with suppress(OSError):  # no room, or not ours: the map is made anew another time
-                checkpoint.write_file(file, lambda opened: np.save(opened, _MADE[key].numpy()))
+                checkpoint.write_file(file(), lambda opened: np.save(opened, _MADE[key].numpy()))
     return _MADE[key].clone()
 
 

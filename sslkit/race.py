@@ -132,7 +132,7 @@ def fair_steps(method: str, minutes: float, speed: float) -> int:
 def _speed(folder: Path, data: str) -> float:
     """SimCLR's steps per second on this data, as they were when the race of this folder began."""
     file = folder / SPEED
-    known = json.loads(file.read_text()) if file.exists() else {}
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if data not in known:
         known[data] = doctor.speed(datasets.load(data))
         _write(file, known)
@@ -209,7 +209,7 @@ def read(folder: str | Path) -> list[dict]:
 
 def _record(file: Path) -> dict:
     try:
-        record = json.loads(file.read_text())
+        record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # not JSON, or not even text
         raise ValueError(f"{file} is damaged ({error}): delete it, and the race measures it again.") from error
     return record if isinstance(record, dict) else {}

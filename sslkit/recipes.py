@@ -11,9 +11,7 @@ from dataclasses import replace
 from inspect import signature
 from numbers import Integral
 
-import torch
-
-from sslkit import augment, methods, nets
+from sslkit import augment, methods, nets, seeds
 from sslkit.augment import Policy
 from sslkit.datasets import Images
 from sslkit.errors import unknown
@@ -78,8 +76,7 @@ def method(name: str, data: Images, *, seed: int = 0, encoder: nets.Encoder | No
         raise ValueError(
             f"Pictures of {data.name!r} have {data.shape[1]}x{data.shape[2]} pixels; an encoder needs two in each direction."
         )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeds.fixed(seed):
         encoder = ENCODERS.get(name, nets.small_resnet)(_channels(data)) if encoder is None else _own(encoder, data)
         tell_pixels(encoder, data)
         policy = views_for(data)
@@ -132,8 +129,7 @@ def encoder(
     data: Images, *, seed: int = 0, make: Callable[..., nets.Encoder] = nets.small_resnet, **options
 ) -> nets.Encoder:
     """A network for these pictures, initialised from `seed`, to be given to `method`: `make(channels, **options)`."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeds.fixed(seed):
         return make(_channels(data), **options)
 
 
@@ -163,8 +159,7 @@ def build(spec: dict, encoder_spec: dict, *, seed: int = 0) -> Method:
     options = {key: value for key, value in spec.items() if key != "name"}
     if spec["name"] not in METHODS:
         raise unknown("method", spec["name"], METHODS)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeds.fixed(seed):
         try:
             return METHODS[spec["name"]](nets.build(encoder_spec), **options)
         except TypeError as error:

@@ -30,9 +30,9 @@ def write_report(run: Run, path: str | Path) -> Path:
         raise ValueError(f"A report needs five test pictures at least; {run.data.name!r} has {len(run.data.test)}.")
     folder = checkpoint.check_free(path)
     table = run.evaluate()
+    run.save(folder)  # before anything is drawn, which may fail
     explorers = explore(run)
     figures = draw(run, explorers)
-    run.save(folder)
     for name, figure in figures.items():
         checkpoint.write_file(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
     for name in TEXT.keys() - figures.keys():  # of an earlier report in this folder
@@ -205,7 +205,7 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
             scroll = 'class="scroll" tabindex="0" role="region" aria-label="Table of results"'
             body += f"<div {scroll}>{table._repr_html_()}</div>"
         sections.append(f'<section id="{name}"><h2>{heading}</h2><p>{text}</p>{body}</section>')
-    style = files("sslkit").joinpath("report.css").read_text()
+    style = files("sslkit").joinpath("report.css").read_text(encoding="utf-8")
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}: sslkit report</title><style>{widget_style()}{style}</style></head><body><main>

@@ -195,7 +195,7 @@ def _load_encoder(path: Path) -> Run:
     if not file.exists():
         raise FileNotFoundError(f"There is no encoder at {file}.")
     try:
-        card = json.loads((file.parent / CARD).read_text())
+        card = json.loads((file.parent / CARD).read_text(encoding="utf-8"))
         about, spec = card["data"], card["encoder"]
         if spec is None:
             raise ValueError("its network is your own, and only you can build it: load_state_dict takes the weights")
@@ -217,6 +217,7 @@ class Run:
 
     encoder: pixels in [0, 1] to representation. method, config, history: how it was trained (None for an exported encoder).
     untrained: the same network before the first step. about: what `checkpoint.describe` says of data that are not at hand.
+    What has been measured is kept: for other pictures, labels or splits make another Run, or `load` it with data=.
     Raises ValueError for neither data nor about.
     """
 
@@ -292,7 +293,7 @@ class Run:
             )
         if x.ndim == 4 and x.shape[1] == 1 < self.encoder.in_channels:
             x = x.expand(-1, self.encoder.in_channels, -1, -1)
-        return evaluation.features(self.encoder, x, where=self._where)
+        return evaluation.features(self._whole(), x, where=self._where)
 
     @property
     def stopped(self) -> bool:
@@ -305,6 +306,13 @@ class Run:
         trained_there = self.config is not None and self.config.device not in ("cpu", "auto")
         return device.best_device() if trained_there else None
 
+    def _whole(self) -> nets.Encoder:
+        """The encoder, finished: the checkpoint of a stopped training is from before what is fitted at its end."""
+        fitted = [layer.fitted for layer in self.encoder.modules() if isinstance(layer, nets.Fitted)]
+        if self.stopped and not all(fitted):
+            self.encoder.eval().finish(augment.to_float(unchanged(self.data)))
+        return self.encoder
+
     @cached_property
     def features(self) -> dict[str, dict[str, Tensor]]:
         """Features of the whole data set, {name: {split: (N, D)}}: "this encoder", then its baselines.
@@ -312,12 +320,10 @@ class Run:
         The baselines are the same encoder untrained, raw pixels, and their principal components. The splits are those of
         `evaluation.split_features`.
         """
-        data, encoders = self.data, {"this encoder": self.encoder}
-        finish = lambda encoder: copy.deepcopy(encoder).eval().finish(augment.to_float(unchanged(data)))
-        if self.stopped:  # and loaded: the checkpoint is from before it could be finished
-            encoders["this encoder"] = finish(self.encoder)
+        data, encoders = self.data, {"this encoder": self._whole()}
         if self.untrained is not None:  # a dictionary and whitening need no training, so its baseline has them, too
-            encoders["random encoder"] = finish(self.untrained)
+            begun = copy.deepcopy(self.untrained).eval()
+            encoders["random encoder"] = begun.finish(augment.to_float(unchanged(data)))
         learned = {
             name: evaluation.split_features(encoder, data, where=self._where) for name, encoder in encoders.items()
         }
@@ -347,6 +353,9 @@ class Run:
         Raises ValueError for a folder with a training that is not done.
         """
         folder = checkpoint.check_free(path)
+        self._whole()
+        for old in ("report.html", "metrics.json", "embeddings.npz"):  # of whatever was here before
+            (folder / old).unlink(missing_ok=True)
         if self.method is not None:
             untrained = None if self.untrained is None else self.untrained.state_dict()
             known = self.method, untrained, self.about, self.config, self.history
@@ -355,11 +364,21 @@ class Run:
         return folder
 
     def export(self, path: str | Path) -> Path:
-        """Write the encoder alone: encoder.safetensors and card.json, which says what it is and how it was made."""
+        """Write the encoder alone: encoder.safetensors and card.json, which says what it is and how it was made.
+
+        Raises ValueError for a folder with the checkpoint of another run, which `load` would prefer.
+        """
         import safetensors.torch
 
         folder = checkpoint.check_writable(path)
-        state = self.encoder.state_dict()
+        state = self._whole().state_dict()
+        if (folder / checkpoint.FILE).exists():
+            stored = checkpoint.read(folder)["weights"]
+            for name, mine in self.encoder.named_parameters():
+                if (other := stored.get(f"encoder.{name}")) is None or not torch.equal(other, mine.detach().cpu()):
+                    raise ValueError(
+                        f"{folder} holds the checkpoint of another run: choose another folder to export to."
+                    )
         weights = {name: value.contiguous().clone() for name, value in state.items()}  # a copy each: some may be tied
         card = json.dumps(self.card(), indent=2).encode()
         packed = safetensors.torch.save(weights)
@@ -381,7 +400,7 @@ class Run:
             raise IsADirectoryError(f"{path} is a folder; give the name of a file in it, such as encoder.onnx.")
         checkpoint.check_writable(path.parent)
         program = torch.onnx.export(
-            self.encoder.eval(), (torch.rand(2, *self.card()["input"]["shape"], device=self.encoder.mean.device),),
+            self._whole().eval(), (torch.rand(2, *self.card()["input"]["shape"], device=self.encoder.mean.device),),
             dynamo=True, verbose=False,
             input_names=["images"], output_names=["features"], dynamic_shapes=({0: torch.export.Dim("N")},),
         )  # fmt: skip
@@ -440,6 +459,8 @@ class Run:
     @property
     def _mapped(self) -> Tensor:
         n = len(self.data.test)
+        if n < 5:
+            raise ValueError(f"A map needs five test pictures at least; {self.data.name!r} has {n}.")
         return torch.randperm(n, generator=seeds.generator("map"))[:2000].sort().values
 
     def explore(self, *, journey: bool = False, **options):

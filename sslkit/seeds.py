@@ -6,15 +6,31 @@ Nothing has to be stored to resume a run exactly: the permutation of epoch 7 and
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
 
 import torch
+
+_DRAWING = threading.RLock()
 
 
 def check(seed: int) -> None:
     """Raise ValueError unless the seed is a whole number that PyTorch takes."""
     if not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise ValueError(f"seed is {seed!r}; give a whole number from 0 on, below 2**63.")
+
+
+@contextmanager
+def fixed(seed: int) -> Iterator[None]:
+    """Whatever draws from PyTorch's own generator in here draws from this seed, and leaves the generator as it was.
+
+    One thread at a time. Another one that draws meanwhile without asking here would still change the numbers.
+    """
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def generator(*key: object) -> torch.Generator:

@@ -380,7 +380,7 @@ class Meter:
 
 @contextmanager
 def interruptible(stop: threading.Event | None = None) -> Iterator[threading.Event]:
-    """Turn Ctrl-C, the kernel's stop button and SIGTERM into a request that is read after each step.
+    """Turn Ctrl-C, the kernel's stop button, SIGTERM and a closed terminal into a request that is read after each step.
 
     A second Ctrl-C raises. A second SIGTERM does not: torchrun passes on what a cluster has sent to all processes anyway.
     """
@@ -394,7 +394,9 @@ def interruptible(stop: threading.Event | None = None) -> Iterator[threading.Eve
     if threading.current_thread() is not threading.main_thread():  # only the main thread may touch signals
         yield stop
         return
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ends = [number for number in ends if signal.getsignal(number) != signal.SIG_IGN]  # nohup stays nohup
+    before = {number: signal.signal(number, request) for number in ends}
     try:
         yield stop
     finally:
@@ -420,6 +422,8 @@ def _checked_terms(terms: dict[str, Tensor], method: Method) -> dict[str, Tensor
         if not isinstance(value, Tensor) or value.ndim:
             found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"as a {type(value).__name__}"
             raise TypeError(f"{who} returned {name!r} {found}; it must be a tensor of one number, such as a mean.")
+    if torch.is_inference_mode_enabled():
+        raise ValueError("Nothing can be trained inside torch.inference_mode(): leave it first.")
     if not terms["loss"].requires_grad:
         raise TypeError(f"{who} returned a loss without a gradient: nothing that it is made of can be trained.")
     return terms

@@ -665,7 +665,10 @@ def test_shrinking_keeps_the_mean_and_is_antialiased():
 def test_floats_up_to_255_are_refused_and_arrays_are_named():
     x = torch.full((1, 3, 4, 4), 255.0)
     for take in (lambda x: evaluation.features(nn.Identity(), x), lambda x: view(x, Policy(), None)):
-        with pytest.raises(ValueError, match="Images are floats up to 255; expected 0 to 1"):
+        with pytest.raises(ValueError, match="Images are floats from 255 to 255; expected 0 to 1: divide by 255"):
             take(x)
+        for wrong in (x / 127.5 - 3, torch.full_like(x, torch.nan)):
+            with pytest.raises(ValueError, match="expected 0 to 1: not normalised"):
+                take(wrong)
     with pytest.raises(TypeError, match="Images are a ndarray; expected a tensor"):
         augment.to_float(x.numpy())

@@ -52,6 +52,37 @@ def test_quickstart_does_the_main_job(quick, tmp_path, capsys):
     assert sslkit.load(tmp_path / "out").history.step == 4
 
 
+def test_an_earlier_run_of_another_kind_is_put_aside(quick, tmp_path, capsys):
+    out = tmp_path / "out"
+    for seed in ("0", "0", "1"):
+        assert cli.main(["quickstart", "--out", str(out), "--seed", seed]) == 0
+    assert "The earlier run" in capsys.readouterr().out
+    assert sslkit.load(tmp_path / "out-1").config.seed == 0  # the second replaced the first, which was the same
+    assert sslkit.load(out).config.seed == 1
+    assert not (tmp_path / "out-2").exists()
+
+
+def test_a_stopped_quickstart_keeps_what_it_has(quick, tmp_path, monkeypatch, capsys):
+    whole = sslkit.pretrain
+
+    def stopped(*args, **options):
+        run = whole(*args, **options)
+        run.history.step = 2
+        return run
+
+    monkeypatch.setattr(sslkit, "pretrain", stopped, raising=False)
+    assert cli.main(["quickstart", "--out", str(tmp_path / "out")]) == 130
+    assert "Stopped after step 2" in capsys.readouterr().out
+    assert sslkit.load(tmp_path / "out").history.step == 2
+
+
+def test_a_terminal_without_our_letters_shows_others():
+    code = "import sslkit.cli, sys; sys.stdout.reconfigure(encoding='ascii'); "
+    code += "sslkit.cli.lab = lambda options: print('0.9 ± 0.1') or 0; sys.exit(sslkit.cli.main(['lab']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "0.9 ? 0.1")
+
+
 def test_a_report_that_fails_does_not_lose_the_training(quick, tmp_path, monkeypatch, capsys):
     def full(run, path):
         raise OSError("no space left")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import sslkit
-from sslkit import checkpoint, methods, nets, recipes, train
+from sslkit import augment, checkpoint, methods, nets, plots, recipes, train
 from sslkit.augment import Policy
 
 QUICK = dict(
@@ -543,6 +543,77 @@ def test_a_stopped_run_is_examined_as_its_baseline_is(tiny_shapes):
     for features in (run.features["this encoder"], run.features["random encoder"]):
         assert features["train"].mean(0).abs().max() < 0.05
         assert features["test"][:, -256:].abs().sum() > 0
+
+
+def test_a_stopped_run_that_was_loaded_has_one_encoder(tiny_shapes, tmp_path):
+    """Its checkpoint is from before it could be finished: whatever is asked first, all get the finished one."""
+    stop, own = threading.Event(), tmp_path / "a"
+    run = sslkit.pretrain(
+        "quick", tiny_shapes, **{**QUICK, "steps": 9}, resume=own, stop=stop, watch=lambda row: stop.set()
+    )
+    expected = run.embed(tiny_shapes.test)
+    for first in ("embed", "features", "export"):
+        loaded = sslkit.load(own, data=tiny_shapes)
+        if first == "export":
+            loaded.export(tmp_path / "encoder")
+            assert torch.equal(sslkit.load(tmp_path / "encoder").embed(tiny_shapes.test), expected)
+        if first == "features":
+            assert torch.equal(loaded.features["this encoder"]["test"], expected)
+        assert torch.equal(loaded.embed(tiny_shapes.test), expected)
+
+
+def test_a_folder_never_holds_parts_of_two_runs(run, tiny_shapes, tmp_path):
+    run.report(tmp_path / "a")
+    other = sslkit.pretrain("simclr", tiny_shapes, encoder=small(), **QUICK | {"seed": 7})
+    with pytest.raises(ValueError, match="holds the checkpoint of another run"):
+        other.export(tmp_path / "a")
+    other.save(tmp_path / "a")
+    assert not (tmp_path / "a" / "report.html").exists()
+    assert not (tmp_path / "a" / "metrics.json").exists()
+    other.export(tmp_path / "a")  # its own
+
+
+def test_a_changed_loss_of_ones_own_cannot_be_seen_and_that_is_said(tiny_shapes, tmp_path):
+    def own():
+        views = (augment.Policy(), augment.Policy())
+        return methods.Joint(small(), torch.nn.Identity(), lambda a, b: (a - b).square().mean(), policies=views)
+
+    sslkit.pretrain(own(), tiny_shapes, resume=tmp_path, **QUICK)
+    with pytest.warns(UserWarning, match="nobody can see whether its loss or its views have changed"):
+        sslkit.pretrain(own(), tiny_shapes, resume=tmp_path, **QUICK)
+
+
+def test_two_trainings_in_two_threads_do_not_disturb_each_other(tiny_shapes):
+    done = []
+
+    def work():
+        done.append(sslkit.pretrain("simclr", tiny_shapes, **QUICK).encoder.state_dict())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 4
+    assert all(torch.equal(a, b) for other in done[1:] for a, b in zip(done[0].values(), other.values(), strict=True))
+
+
+def test_nothing_is_trained_in_inference_mode(tiny_shapes):
+    with torch.inference_mode(), pytest.raises((ValueError, RuntimeError), match="inference"):
+        sslkit.pretrain("simclr", tiny_shapes, encoder=small(), **QUICK)
+
+
+def test_names_that_are_no_text_and_no_home(run, tiny_shapes, tmp_path, monkeypatch):
+    bad = b"\xe4pfel".decode("utf-8", "surrogateescape")
+    figure = plots.map2d(torch.rand(30, 2), torch.arange(30) % 2, names=[bad, "b"])
+    assert figure.legends or figure.axes[0].texts
+    monkeypatch.delenv("SSLKIT_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    (tmp_path / "a.txt").write_text("no picture")
+    with pytest.raises(OSError, match="set SSLKIT_CACHE"):
+        sslkit.datasets.folder(tmp_path)
+    assert sslkit.maps.remembered(sslkit.maps.tsne, torch.rand(40, 3), perplexity=5.0).shape == (40, 2)
 
 
 def test_features_are_made_where_the_training_was(tiny_shapes, monkeypatch):

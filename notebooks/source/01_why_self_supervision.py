@@ -136,7 +136,7 @@ def right_of_100():
 
 
 question = "With ten labels per class, how many test pictures does the probe get right?"
-widgets.Predict(question, right_of_100, unit="of 100")
+widgets.Predict(question, right_of_100, unit="right answers of 100")
 
 # %%
 labels_for_raw_pixels = None
@@ -358,7 +358,9 @@ for name, part in (("encoder", run.encoder), ("projection head", run.method.head
 # %%
 too_small = augment.Policy(scale=(0.01, 0.08))  # try: (0.3, 1.0)
 pictures, generator = data.train.images[:5], torch.Generator().manual_seed(0)
-plots.views_grid(pictures, augment.views(pictures, [too_small] * 5, generator))
+figure = plots.views_grid(pictures, augment.views(pictures, [too_small] * 5, generator))
+figure.caption = "Five pictures (left) and five very small crops of each. On which of them can you still see a shape?"
+figure
 
 # %% [markdown]
 # Many of these views show nothing of the shape. To call two of them "the same" teaches the encoder about the ground, and

@@ -235,7 +235,7 @@ sigmas = [0.5, 1.0, 2.0, 4.0]  # try: [0.2, 8.0]
 photo = few[:3]
 calm = augment.draw(nothing, 3, (3, 32, 32), generator)
 figure = plots.repainted(photo, {f"sigma {s}": augment.apply(photo, replace(calm, blur=s)) for s in sigmas})
-figure.caption = f"Three pictures (left), blurred with sigma {sigmas} pixels. What is lost first?"
+figure.caption = f"Three pictures (left), blurred with a sigma of {', '.join(map(str, sigmas))} pixels. What is lost first?"
 figure.alt = "Three pictures, each blurred more and more to the right."
 figure
 

@@ -387,7 +387,7 @@ def push_shares(negatives, temperature):
 
 # %%
 question = "Which share of the push goes to the hardest of five negatives, at temperature 0.05?"
-widgets.Predict(question, lambda: push_shares(negatives, 0.05)[0].item(), unit="of the push")
+widgets.Predict(question, lambda: push_shares(negatives, 0.05)[0].item(), unit="share of the push")
 
 # %%
 TEMPERATURES = (5, 0.5, 0.2, 0.05)  # try: 0.01, 100

@@ -97,6 +97,8 @@ print(f"loss {loss.item():.2f}, all points equal: {references['collapsed']:.2f}"
 # **Backward.** PyTorch computes for every weight in which direction the loss grows: the *gradient*.
 
 # %%
+method.zero_grad(set_to_none=True)  # so that this cell can be run again
+loss = method(batch)["loss"]
 first = next(method.encoder.parameters())  # the weights of the first layer
 assert first.grad is None  # claim: before, there is no gradient
 loss.backward()
@@ -108,6 +110,7 @@ print("first layer:", tuple(first.shape), "its gradient:", tuple(first.grad.shap
 # Do it ten times with the same batch. The loss should fall.
 
 # %%
+method = recipes.method("simclr", data, seed=0).train()  # a new start
 optimiser = torch.optim.AdamW(method.parameters(), lr=2e-3)
 falling = []
 for _ in range(10):
@@ -135,10 +138,14 @@ assert falling[-1] < falling[0] - 0.3  # claim: ten steps on one batch lower its
 config = sslkit.TrainConfig(
     steps=6, batch_size=128, warmup=0.5, device="cpu", precision="float32", channels_last=False, marks=0
 )
-mine = recipes.method("simclr", data, seed=0).train()
-decay = [{"params": [p for p in mine.parameters() if p.ndim > 1], "weight_decay": config.weight_decay}]
-no_decay = [{"params": [p for p in mine.parameters() if p.ndim <= 1], "weight_decay": 0.0}]
-optimiser = torch.optim.AdamW(decay + no_decay)
+
+
+def begin():
+    """A method and its optimiser."""
+    mine = recipes.method("simclr", data, seed=0).train()
+    decay = [{"params": [p for p in mine.parameters() if p.ndim > 1], "weight_decay": config.weight_decay}]
+    no_decay = [{"params": [p for p in mine.parameters() if p.ndim <= 1], "weight_decay": 0.0}]
+    return mine, torch.optim.AdamW(decay + no_decay)
 
 
 # %%
@@ -157,6 +164,7 @@ def one_step(step):
 
 
 # %%
+mine, optimiser = begin()
 my_losses = [one_step(step) for step in range(config.steps)]
 
 theirs = recipes.method("simclr", data, seed=0)  # the same start
@@ -269,8 +277,6 @@ my_prediction = None  # a number
 job = dict(steps=20, batch_size=64, seed=1, precision="float32", channels_last=False, marks=0)
 straight = sslkit.pretrain("simclr", data, **job)
 
-folder = tempfile.TemporaryDirectory()
-stop = threading.Event()  # anything may set it: a button, a clock, Ctrl-C, or the function below
 
 
 def stop_in_step_10(row):
@@ -280,6 +286,8 @@ def stop_in_step_10(row):
 
 # %%
 # NBVAL_CHECK_OUTPUT
+folder = tempfile.TemporaryDirectory()
+stop = threading.Event()  # anything may set it: a button, a clock, Ctrl-C, or the function above
 half = sslkit.pretrain("simclr", data, **job, resume=folder.name, watch=stop_in_step_10, stop=stop)
 print(half)
 # The same line again, without the stop

@@ -68,7 +68,7 @@ def found_by_colour(view1, view2):
 
 
 question = "After crops alone, which share of the partners is found by the mean colour?"
-widgets.Predict(question, lambda: found_by_colour(*pairs["crop"]), unit="of the partners")
+widgets.Predict(question, lambda: found_by_colour(*pairs["crop"]), unit="share of the partners")
 
 # %%
 cheap = {name: found_by_colour(*views) for name, views in pairs.items()}

@@ -166,7 +166,9 @@ results["denoising"] = ask(runs["denoising"].encoder)
 draw = augment.draw(runs["denoising"].method.policies[0], 6, data.shape, torch.Generator().manual_seed(0))
 damaged = augment.apply(data.test.images[:6], draw)
 cleaned = runs["denoising"].method.reconstruct(damaged)
-plots.repainted(data.test.images[:6], {"damaged": damaged, "painted": cleaned})
+figure = plots.repainted(data.test.images[:6], {"damaged": damaged, "painted": cleaned})
+figure.caption = "Six test pictures, each damaged, and what the network painted from the damaged one. Whose colours does it paint?"
+figure
 
 # %%
 clean = augment.to_float(data.test.images[:6])
@@ -439,7 +441,7 @@ assert auc["area of the crop"] > auc["gate"]  # claim: the area of the crop does
 # visible ones and nothing else.
 #
 # The loss counts the hidden patches only. Each target patch first loses its mean and is divided by its standard deviation, so
-# that the pattern counts and the brightness does not.
+# that the pattern counts, and brightness and contrast do not.
 
 # %%
 vit = lambda: (torch.manual_seed(0), nets.tiny_vit(dim=64, depth=2))[1]
@@ -447,7 +449,12 @@ results["random transformer"] = ask(vit())
 runs["mae"] = train("mae", body=vit())
 results["mae"] = ask(runs["mae"].encoder)
 seen, guessed = runs["mae"].method.reconstruct(data.test.images[:6], torch.Generator().manual_seed(0))
-plots.repainted(data.test.images[:6], {"seen": seen, "guessed": guessed})
+figure = plots.repainted(data.test.images[:6], {"seen": seen, "guessed": guessed})
+figure.caption = (
+    "Six test pictures, what the network was shown of each (grey is hidden), and its guess, in which the patches that it saw are "
+    "put back. Look at hidden patches only: is there more than their mean colour?"
+)
+figure
 
 # %% [markdown]
 # To be shown, each guess gets the brightness and the contrast of the patch that was hidden, because the network does not predict them: these

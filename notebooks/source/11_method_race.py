@@ -384,7 +384,7 @@ assert 1.6 < too_good(N, 1) / too_good(N, 3) < 1.9  # ... and with three seeds l
 
 noise = (torch.stack([first, second, again]).var(1).mean() ** 0.5).item()  # of one seed, in section 3
 equals = {f"method {letter}": mean(scores["simclr"]) + noise * luck[0, i] for i, letter in enumerate("ABCDEFGHIJ")}
-figure = plots.race(equals)
+figure = plots.race(equals, baselines={"the true score of all ten": mean(scores["simclr"])})
 figure.caption = "Ten equal methods, three seeds each, with the noise of our own runs. The first and the last differ by luck alone."
 figure
 

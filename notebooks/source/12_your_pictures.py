@@ -614,9 +614,9 @@ levels = [level for level in (0.9, 0.75, 0.6, 0.5, 0.4, 0.3) if (cosine >= level
 shown = torch.stack([pairs[(cosine - level).abs().argsort()[:3]] for level in levels])  # (L, 3, 2)
 look = augment.to_float(data.images)
 if levels:
-    titles = ("its twin?", "second pair", "its twin? ", "third pair", "its twin?  ")
+    titles = ("pair 1, b", "pair 2, a", "pair 2, b", "pair 3, a", "pair 3, b")
     columns = {title: look[shown[:, i // 2, i % 2]] for i, title in enumerate(titles, 1)}
-    figure = plots.repainted(look[shown[:, 0, 0]], columns)
+    figure = plots.repainted(look[shown[:, 0, 0]], columns, first="pair 1, a")
     figure.caption = "Three pairs a row, at cosines near " + ", ".join(map(str, levels)) + " (from above). Where do copies end?"
     display(figure)
 
@@ -713,13 +713,16 @@ for name in ("panorama.jpg", "lens cap.jpg") if MADE else ():
     lonely_at, flat_at = (next(n for n, i in enumerate(by) if kept[i].name == name) + 1 for by in (order, flat))
     print(f"{name}: number {lonely_at} of {len(order)} by loneliness, {flat_at} by flatness")
     assert min(lonely_at, flat_at) <= 5  # claim: each is found by one of the two ...
-titles = ("the next three", "then", "and then")
-figure = plots.repainted(look[order[:3]], {title: look[order[3 * i : 3 * i + 3]] for i, title in enumerate(titles, 1)})
-figure.caption = "The twelve loneliest pictures, the first three on the left. Is there anything to throw away?"
+titles = ("4 to 6", "7 to 9", "10 to 12")
+columns = {title: look[order[3 * i : 3 * i + 3]] for i, title in enumerate(titles, 1)}
+figure = plots.repainted(look[order[:3]], columns | {"the flattest": look[flat[:3]]}, first="1 to 3")
+figure.caption = (
+    "The twelve loneliest pictures, column by column, and the three flattest (right). Is there anything to throw away?"
+)
 figure
 
 # %% [markdown]
-# Look at the lens cap. An encoder does not find all that a person would call odd: to this one a dark picture is like other
+# Look at the lens cap, the darkest of the flattest. An encoder does not find all that a person would call odd: to this one a dark picture is like other
 # dark pictures. Here a simple number finds it, so use simple numbers, too. And nobody deletes by a number. Outliers are
 # damaged pictures, or the only pictures of something rare, and these are the ones that you want to keep most.
 #

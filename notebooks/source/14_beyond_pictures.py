@@ -477,10 +477,10 @@ hidden = torch.stack([seen.min() for _, _, seen in films])
 print(f"{len(films)} films; at one moment more than half is hidden in {(hidden < 0.5).sum()}, all of it in {(hidden < 0.05).sum()}")
 frames, centres, seen = films[0]
 moments = [0, 6, seen.argmin().item(), 17, 23]
-figure = plots.repainted(films[0][0][moments], {f"film {i}": films[i][0][moments] for i in range(1, 5)})
+figure = plots.repainted(films[0][0][moments], {f"film {i}": films[i][0][moments] for i in range(1, 5)}, first="film 0")
 figure.caption = (
     "Five films, a column each, with five moments from top to bottom. One shape crosses from left to right, turns and grows or "
-    "shrinks; in the middle another one hides it. The column on the left is film 0."
+    "shrinks; in the middle another one hides it."
 )
 figure.alt = "Grid of frames: coloured shapes on textured grounds; in the middle rows the moving shape is partly or wholly hidden."
 figure
@@ -695,7 +695,7 @@ frames, centres, seen = films[chosen]
 moments = [0, 4, 8, seen.argmin().item(), 15, 19, 23]
 trackers = {"pixels": by_pixels, "untrained": by_network(untrained[0]), "nt_xent": by_network(trained[0])}
 windows = {n: best_windows(s, frames, template_of(frames, centres))[moments] for n, s in trackers.items()}
-figure = plots.repainted(frames[moments], {name: boxed(frames[moments], w) for name, w in windows.items()})
+figure = plots.repainted(frames[moments], {name: boxed(frames[moments], w) for name, w in windows.items()}, first="film")
 figure.caption = (
     f"Film {chosen}, seven moments from top to bottom, and the window that each tracker takes. In the row in which the shape is "
     "hidden most, no tracker can be trusted. Where does each lose it, and does it come back?"

@@ -34,6 +34,6 @@ def load(name: str | Path, **options) -> Images:
         return arrays(name, **options)
     if str(name).endswith(".npy"):
         return mapped(name, **options)
-    if "/" in str(name) or Path(name).is_dir():
+    if "/" in str(name) or (str(name).strip() and Path(name).is_dir()):
         return folder(name, **options)
     raise unknown("data set", name, NAMES)

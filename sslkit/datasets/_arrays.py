@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -117,4 +118,6 @@ def classes(what: str, values, n: int, names: tuple[str, ...] = ()) -> tuple[tor
     if names:
         return torch.from_numpy(values.astype(np.int64)), tuple(map(str, names))
     found, index = np.unique(values, return_inverse=True)
+    if what == "labels" and values.dtype.kind == "i" and found.size > 2 and found[0] == -1:
+        warnings.warn(f"{what} have a class -1. If it stands for 'not known', leave these pictures out.", stacklevel=3)
     return torch.from_numpy(index.astype(np.int64)), tuple(str(value) for value in found.tolist())

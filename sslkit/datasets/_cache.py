@@ -21,8 +21,12 @@ ROWS = ("labels", "split", "groups")  # what there is of each picture
 
 def cache_folder() -> Path:
     """Where sslkit keeps what it has decoded or downloaded: $SSLKIT_CACHE, or sslkit in the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sslkit"
-    return Path(os.environ.get("SSLKIT_CACHE") or default).expanduser()
+    try:
+        if chosen := os.environ.get("SSLKIT_CACHE"):
+            return Path(chosen).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "sslkit"
+    except RuntimeError as error:
+        raise OSError("There is no home folder to keep decoded pictures in: set SSLKIT_CACHE to a folder.") from error
 
 
 def square(picture, size: int) -> np.ndarray:

@@ -1,13 +1,14 @@
 """Clustering: do the classes appear by themselves?"""
 
 import warnings
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sslkit import device
-from sslkit.evaluation._score import check
+from sslkit.evaluation._score import check, check_features
 
 
 def clustering(x: Tensor, y: Tensor, *, seed: int = 0) -> dict[str, float]:
@@ -33,6 +34,9 @@ def k_means(x: Tensor, clusters: int, *, seed: int = 0) -> Tensor:
     """The cluster of each row by k-means on the directions of the features: (N, D) -> (N,), from 0 to clusters - 1."""
     from sklearn.cluster import KMeans
 
+    x = check_features("clustered", x)
+    if not isinstance(clusters, Integral) or not 1 <= clusters <= len(x):
+        raise ValueError(f"clusters is {clusters!r}; give a whole number from 1 to the {len(x)} rows.")
     # A collapsed encoder has fewer points than clusters: the numbers will say so.
     with device.SCIKIT_LEARN, warnings.catch_warnings():
         warnings.simplefilter("ignore")

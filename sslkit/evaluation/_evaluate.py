@@ -26,7 +26,8 @@ def evaluate(
     The first set is in question, the others are its baselines. Choices are made on the validation split, the test split
     is used once. Labels: linear probe, kNN, few labels, clusters. Factors: one probe each. Groups drawn by several
     artists: retrieval across artists. Always: retrieval of a test picture by its perturbed copy, and the collapse report.
-    Chance is what features score that are all zero. What cannot be measured is left out, and a note says why.
+    Chance is what features score that are all zero. Of clusters it is what they score with the labels shuffled: much, where
+    there are many small classes. What cannot be measured is left out, and a note says why.
     """
     train, val, test = data.train, data.val, data.test
     table = Table(f"{data.name}: {len(train):,} training, {len(val):,} validation, {len(test):,} test pictures")
@@ -60,7 +61,9 @@ def evaluate(
             few = few_label(*pairs, budgets=budgets, draws=draws, seed=seed)
             scores |= {f"{n} label{'s' * (n > 1)} per class": score for n, score in few.items()}
             if len(test.labels.unique()) > 1:
-                scores["clusters (NMI)"] = clustering(x["test"], test.labels, seed=seed)["nmi"]
+                mixed = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))
+                pair = (next(iter(feature_sets.values()))["test"], test.labels[mixed]) if name == "chance" else None
+                scores["clusters (NMI)"] = clustering(*(pair or (x["test"], test.labels)), seed=seed)["nmi"]
         scores["finds shifted copy"] = retrieval(x["shifted"], ids, x["test"], ids)
         scores |= _across_artists(x, test)
         found = factors(

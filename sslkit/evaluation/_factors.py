@@ -46,6 +46,9 @@ def factors(
         if any(name not in values or len(values[name]) != len(x) for x, values in parts):
             raise ValueError(f"Factor {name!r} needs one row for every training, validation and test image.")
         if not value.is_floating_point():
+            if len(value.unique()) < 2:
+                scores[name] = Score(torch.nan, torch.nan, torch.nan, len(test_x))
+                continue
             how = {
                 "val_x": val_x,
                 "val_y": val_factors[name],

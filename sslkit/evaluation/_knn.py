@@ -1,5 +1,7 @@
 """Weighted nearest neighbours: the evaluation that has nothing to fit."""
 
+from numbers import Integral
+
 from torch import Tensor
 
 from sslkit.evaluation._retrieval import nearest
@@ -18,8 +20,8 @@ def knn(
     """
     train_x, train_y = check("train", train_x, train_y)
     test_x, test_y = check("test", test_x, test_y, dim=train_x.shape[1])
-    if k < 1 or temperature <= 0:
-        raise ValueError(f"k is {k} and temperature is {temperature}; k must be at least 1 and temperature above 0.")
+    if not isinstance(k, Integral) or k < 1 or not temperature > 0:
+        raise ValueError(f"k is {k!r} and temperature {temperature}; k is a whole number from 1, temperature above 0.")
     classes, target = train_y.unique(return_inverse=True)
     cosine, near = nearest(test_x, train_x, k=min(k, len(train_x)))  # (N, k), (N, k)
     weight = ((cosine - cosine[:, :1]) / temperature).exp()  # relative to the nearest, so that exp cannot overflow

@@ -66,7 +66,8 @@ def fit_linear(
     """
     train_x, train_y = check("train", train_x, train_y)
     classes, target = train_y.unique(return_inverse=True)
-    if len(classes) < 2 or not decays or min(decays) <= 0:
+    decays = torch.as_tensor(decays, dtype=torch.float64).flatten().tolist()
+    if len(classes) < 2 or not decays or not all(0 < decay < torch.inf for decay in decays):
         raise ValueError(f"A probe needs two classes and decays above 0; got {len(classes)} and {tuple(decays)}.")
     if len(decays) > 1 and (val_x is None or not len(val_x)):
         held = hold_out(train_y, seed)

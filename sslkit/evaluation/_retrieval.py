@@ -1,10 +1,12 @@
 """Retrieval: is the nearest picture the one that belongs to the query?"""
 
+from numbers import Integral
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslkit.evaluation._score import Score, accuracy, check
+from sslkit.evaluation._score import Score, accuracy, check, check_features
 
 
 def nearest(query_x: Tensor, gallery_x: Tensor, *, k: int = 1, itself: bool = True) -> tuple[Tensor, Tensor]:
@@ -12,8 +14,9 @@ def nearest(query_x: Tensor, gallery_x: Tensor, *, k: int = 1, itself: bool = Tr
 
     itself=False: query i is also row i of the gallery and must not find itself. Raises ValueError for k out of range.
     """
+    query_x, gallery_x = check_features("query", query_x), check_features("gallery", gallery_x)
     n = len(gallery_x) if itself else len(gallery_x) - 1
-    if not 1 <= k <= n or (not itself and len(query_x) != len(gallery_x)):
+    if not isinstance(k, Integral) or not 1 <= k <= n or (not itself and len(query_x) != len(gallery_x)):
         raise ValueError(f"{k=} of {n} pictures cannot be found by {len(query_x)} queries with {itself=}.")
     gallery, found = F.normalize(gallery_x, dim=1), []
     for rows in torch.arange(len(query_x)).split(1024):
@@ -48,10 +51,11 @@ def perturb(images: Tensor, generator: torch.Generator | None = None, *, shift=4
     n, _, height, width = images.shape
     if n == 0:
         return images[:, :3]
-    size, move, ground = torch.rand(n, 6, generator=generator).split([1, 2, 3], dim=1)
+    size, move, ground = torch.rand(n, 6, generator=generator, dtype=torch.float32).split([1, 2, 3], dim=1)
     size = scale[0] + (scale[1] - scale[0]) * size[:, :, None]  # (N, 1, 1)
-    move = (2 * move - 1) * 2 * shift / torch.tensor([width, height])  # (N, 2) in half widths and half heights
-    theta = torch.cat([torch.eye(2).expand(n, 2, 2), -move[:, :, None]], 2) / size  # (N, 2, 3) where a pixel comes from
+    move = (2 * move - 1) * 2 * shift / move.new_tensor([width, height])  # (N, 2) in half widths and half heights
+    upright = torch.eye(2, dtype=move.dtype).expand(n, 2, 2)
+    theta = torch.cat([upright, -move[:, :, None]], 2) / size  # (N, 2, 3) where a pixel comes from
     parts = zip(images.split(512), theta.split(512), ground.split(512))  # as floats they are many times as large
     return torch.cat([_moved(*part) for part in parts])
 

@@ -34,6 +34,8 @@ def vicreg(
     Raises TypeError or ValueError for inputs that are not two floating (B, D) tensors.
     """
     z = torch.stack(check_views(z1, z2))  # (2, B, D)
+    weights = (sim_coeff, std_coeff, cov_coeff)
+    require(all(0 <= w < math.inf for w in weights), f"coefficients must be finite and not below 0, got {weights}.")
     _, B, D = z.shape
     std = (z.var(dim=1) + _VARIANCE_EPSILON).sqrt()  # (2, D)
     c = (z - z.mean(dim=1, keepdim=True)) / math.sqrt(B - 1)  # (2, B, D), divided now: autocast multiplies in half

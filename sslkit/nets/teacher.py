@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sslkit.errors import require
+
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # what a batch norm remembers
 
 
@@ -34,6 +36,7 @@ class Teacher(nn.Module):
         Running statistics of batch norms stay the teacher's own, as in MoCo's code: they fit its weights, the student's
         would not. While it trains nobody uses them. Other buffers, such as the statistics of pixels, are copied.
         """
+        require(0 <= momentum <= 1, f"momentum is {momentum}; it is the share of the old teacher, from 0 to 1.")
         for mine, theirs in zip(self.network.parameters(), student.parameters(), strict=True):
             mine.lerp_(theirs, 1 - momentum)
         for (name, mine), theirs in zip(self.network.named_buffers(), student.buffers(), strict=True):

@@ -110,7 +110,8 @@ def _draw_map(ax, y, labels, names, alpha: float = 0.85):
         for m, marker in enumerate(MARKERS):
             of = mixed[labels[mixed] // 10 % 4 == m]
             ax.scatter(*y[of].T, c=[tone(int(c)) for c in labels[of]], marker=marker, **dots)
-        return y, {int(c): short(c if names is None else names[c]) for c in np.unique(labels)}
+        known = lambda c: names is not None and 0 <= c < len(names)
+        return y, {int(c): short(names[c] if known(c) else c) for c in np.unique(labels)}
     return y, {}
 
 

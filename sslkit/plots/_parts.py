@@ -106,7 +106,8 @@ def class_legend(fig, classes: Mapping[int, str], **where) -> None:
 
 def short(given) -> str:
     """A name that somebody else has given, as it stands in a figure: short, and no formula."""
-    return f"{given!s:.40}".replace("$", r"\$")
+    readable = str(given).encode("utf-8", "replace").decode()  # names of old archives may be no text at all
+    return f"{readable:.40}".replace("$", r"\$")
 
 
 def bounds(scores):

@@ -84,7 +84,7 @@ def factor_matrix(matrix: Mapping[str, Mapping], columns: Mapping[str, str]):
         if scores
     ]
     caption = (
-        "How well a linear probe reads each factor from the representation. Go down a column to see which rows have lost it."
+        "How well a linear probe reads each factor from the representation. Go down a column: some rows have lost it."
     )
     alt = f"Heat map of {len(matrix)} sets of views by {len(columns)} factors, a number in each cell. " + " ".join(said)
     return fig, caption, alt.strip()

@@ -203,12 +203,12 @@ PAGE = (
 
 def style() -> str:
     """The style that a page with explorers needs once."""
-    return (HERE / "explorer.css").read_text()
+    return (HERE / "explorer.css").read_text(encoding="utf-8")
 
 
 def script() -> str:
     """The code that a page with explorers needs once, after them."""
-    return f'<script type="module">{(HERE / "explorer.js").read_text()}</script>'
+    return f'<script type="module">{(HERE / "explorer.js").read_text(encoding="utf-8")}</script>'
 
 
 def inline(explorer: Explorer) -> str:

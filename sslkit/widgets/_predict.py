@@ -112,7 +112,7 @@ class Predict(Lab):
     @property
     def log(self) -> list[dict]:
         """All predictions that were run, plain JSON: those of the file, if there is one, or of this session."""
-        return json.loads(self.file.read_text()) if self.file and self.file.exists() else list(_LOG)
+        return json.loads(self.file.read_text(encoding="utf-8")) if self.file and self.file.exists() else list(_LOG)
 
     @property
     def state(self) -> dict:
@@ -154,7 +154,7 @@ class Predict(Lab):
         if self.file is None:
             return
         path = self.file
-        kept = json.loads(path.read_text()) if path.exists() else []
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         if before in kept:
             kept[kept.index(before)] = self._entry
         else:

@@ -246,8 +246,8 @@ class Explorer {
     Object.assign(this, { colours: each(colours, read), trust: each(trust, read) });
     this.search.hidden = !(this.names = this.colours.label?.names ?? []).length;
     const names = Object.keys(this.colours).concat(Object.keys(this.trust).length ? "trustworthiness" : []);
-    this.options(this.colourChoice, names.length ? names : ["none"], this.model.get("colour"));
-    this.changeColour(false);
+    this.options(this.colourChoice, names, this.model.get("colour")), this.changeColour(false);
+    this.colourChoice.parentElement.style.display = names.length ? "" : "none"; // nothing is known: nothing to choose
   }
 
   get colour() {

@@ -54,9 +54,9 @@ def test_knn_counts_an_unknown_class_as_wrong(blobs):
     assert knn(x, torch.zeros(50, dtype=torch.long), x, torch.zeros(50, dtype=torch.long)).value == 1
 
 
-@pytest.mark.parametrize("wrong", [{"k": 0}, {"temperature": 0.0}])
+@pytest.mark.parametrize("wrong", [{"k": 0}, {"k": 2.5}, {"temperature": 0.0}, {"temperature": float("nan")}])
 def test_knn_refuses_impossible_options(blobs, wrong):
-    with pytest.raises(ValueError, match="k must be at least 1 and temperature above 0"):
+    with pytest.raises(ValueError, match="k is a whole number from 1, temperature above 0"):
         knn(*blobs(10), *blobs(10), **wrong)
 
 
