@@ -199,7 +199,7 @@ def vote_of_the_untrained():
 
 
 question = "The vote of the neighbours, seen by a network before its first training step: how often is it right?"
-widgets.Predict(question, vote_of_the_untrained, unit="right answers of 100")
+widgets.Predict(question, vote_of_the_untrained, unit="right of 100")
 
 # %%
 scores = {}

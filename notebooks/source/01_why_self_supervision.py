@@ -136,7 +136,7 @@ def right_of_100():
 
 
 question = "With ten labels per class, how many test pictures does the probe get right?"
-widgets.Predict(question, right_of_100, unit="right answers of 100")
+widgets.Predict(question, right_of_100, unit="right of 100")
 
 # %%
 labels_for_raw_pixels = None

@@ -593,7 +593,7 @@ display(Markdown(f"Best here: {best}. You wrote: {my_prediction or 'nothing yet'
 #   it: look which. Where two intervals overlap, this table has not shown that a method learned anything. (All took the same pictures, so the interval of the
 #   *difference* would tell more, see notebook 06.) In later papers these methods equal or beat SimCLR (MoCo from version 2 on, arXiv
 #   2003.04297), after a training that is many thousand times as long. A teacher whose memory is as long as the whole training has
-#   no time to become a good one, and so it is here: its momentum begins at 0.99, which is a memory of 100 steps.
+#   no time to become a good one, and so it is here: its momentum begins with a memory of as many steps as there are (section 2).
 # * It is one seed. Where two intervals overlap, this table does not say who is better. Notebook 11 compares all methods
 #   with several seeds.
 # * std and RankMe of z say that nobody collapsed. They do not say who is best: sort the rows by RankMe, and then by kNN, and look where

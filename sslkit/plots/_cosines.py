@@ -69,9 +69,8 @@ def loss_on_circle(z1, z2, arrows, answers, *, anchor: int, history: Sequence[fl
         )
     circle.set(xlim=(-1.25, 1.25), ylim=(-1.25, 1.25), aspect="equal", title=f"anchor {names[anchor]}")
     circle.axis("off")
-    shades = fig.colorbar(cosines.imshow(z @ z.T, vmin=-1, vmax=1), ax=cosines, ticks=[-1, 0, 1], shrink=0.8)
-    shades.outline.set_visible(False)
-    cosines.set_anchor("E")  # beside its colours
+    beside = cosines.inset_axes([1.05, 0, 0.05, 1])
+    fig.colorbar(cosines.imshow(z @ z.T, vmin=-1, vmax=1), cax=beside, ticks=[-1, 0, 1]).outline.set_visible(False)
     halves = dict(ticks=[(n - 1) / 2, n + (n - 1) / 2], labels=["first views", "second views"])
     cosines.set_title("cosines")
     cosines.set_xticks(**halves)
