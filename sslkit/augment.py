@@ -69,6 +69,7 @@ class Policy:
         self._settle(("ratio", "blur_sigma"), 0.01, 100, count=2)
         if self.size is not None and not (isinstance(self.size, Integral) and self.size is not True and self.size > 0):
             raise ValueError(f"Policy: size={self.size!r} should be a whole number of pixels above 0, or None.")
+        object.__setattr__(self, "size", None if self.size is None else int(self.size))
 
     def _settle(self, names, low, high, count=1):
         for name in names:
@@ -209,7 +210,7 @@ def check_range(images: Tensor) -> None:
     """Raise ValueError for floats that are far from 0 to 1, where looking at them keeps no device waiting."""
     if _white(images) == 1 and images.device.type == "cpu" and images.numel():
         low, high = images.aminmax()
-        if not (low >= -0.1 and high <= 2):  # resizing overshoots a little; NaN is not above anything
+        if not (low >= -0.5 and high <= 2):  # bicubic resizing overshoots; NaN is not above anything
             cure = "divide by 255" if high > 2 and low >= 0 else "not normalised, the encoder does that"
             raise ValueError(f"Images are floats from {low:.4g} to {high:.4g}; expected 0 to 1: {cure}.")
 

@@ -62,35 +62,44 @@ def quickstart(options: argparse.Namespace) -> None:
     expected = sslkit.doctor.quickstart(method, data, minutes=options.minutes, **usual | few)
     print(sslkit.doctor.sentence(expected), flush=True)
     run = sslkit.pretrain(method, data, steps=expected["steps"], seed=options.seed, **usual | few)
-    _make_room(options.out, run)
-    run.save(options.out)  # whatever happens to the report
+    folder, news = _room_for(run, options.out)
+    run.save(folder)  # whatever happens to the report
+    if news:
+        print(news, flush=True)
     if run.stopped:
-        print(
-            f"Stopped after step {run.history.step:,}. It is in {options.out}: sslkit.load brings it back.", flush=True
-        )
+        print(f"Stopped after step {run.history.step:,}. It is in {folder}: sslkit.load brings it back.", flush=True)
         raise KeyboardInterrupt
     print("Evaluating beside the baselines, drawing the map, writing the report ...", flush=True)
     if data.labels is not None and len(data.labels.unique()) > 1:
         print(f"The same network, half a minute from scratch with all labels: {run.ceiling}", flush=True)
-    page = run.report(options.out)
+    page = run.report(folder)
     print(f"\n{run.evaluate()}\n")
     print(f"{run}, done in {time.perf_counter() - start:.0f} s.")
     print(f"Report: {page}  (open it in any browser, no network needed)")
     print("Next:   make lab   (or: python -m sslkit lab) opens the notebooks, starting with 00_start_here.")
 
 
-def _make_room(out: str, run: sslkit.Run) -> None:
-    """Put an earlier run of another kind aside; one of the same method, pictures and seed is replaced."""
-    out = Path(out).expanduser()
-    if not (out / sslkit.checkpoint.FILE).exists():
-        return
-    old = sslkit.checkpoint.read(out)
+def _room_for(run: sslkit.Run, out: str) -> tuple[Path, str]:
+    """Where to save a run, and what became of an earlier one there, if there is something to say.
+
+    One of the same method, pictures and seed that has not gone further is replaced. Any other one is put aside, or, where it
+    cannot be moved, left alone.
+    """
+    folder = Path(out).expanduser()
+    folder = folder if folder.name else folder.resolve()
+    if not (folder / sslkit.checkpoint.FILE).exists():
+        return folder, ""
+    old = sslkit.checkpoint.read(folder)
     kind = lambda method, about, config: (method, about["fingerprint"], config["seed"])
-    if kind(old["method"], old["data"], old["config"]) == kind(run.method.spec, run.about, vars(run.config)):
-        return
-    aside = next(place for n in count(1) if not (place := out.with_name(f"{out.name}-{n}")).exists())
-    out.rename(aside)
-    print(f"The earlier run that was in {out} is in {aside} now.", flush=True)
+    same = kind(old["method"], old["data"], old["config"]) == kind(run.method.spec, run.about, vars(run.config))
+    if same and not run.stopped and run.history.step >= old["history"]["step"]:
+        return folder, ""
+    free = next(place for n in count(1) if not (place := folder.with_name(f"{folder.name}-{n}")).exists())
+    try:
+        folder.rename(free)
+    except OSError:  # a mount point, or somebody has a file of it open
+        return free, f"{folder} keeps an earlier run; this one is in {free}."
+    return folder, f"The earlier run that was in {folder} is in {free} now."
 
 
 def train(options: argparse.Namespace) -> int:

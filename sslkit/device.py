@@ -17,7 +17,9 @@ from sslkit.errors import unknown
 # another thread that is in the middle of it: then OpenBLAS warns that it may hang. So one of our threads at a time.
 SCIKIT_LEARN = threading.Lock()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-CROWDED = 0.75  # of the time: alone, a thread that trains has a core for 0.92 to 1 of it, beside another program 0.6
+CROWDED = (
+    0.75  # of the time: on two cores, a thread that trains has one for 0.92 to 1 of it, beside another program 0.6
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,6 @@ def crowded(share: float | None) -> list[str]:
     """
     if share is None or share >= CROWDED:
         return []
-    fewer = ", or set OMP_NUM_THREADS=1, since threads that wait for each other cost more than they bring"
-    said = f"This computer is busy: a trial had a core for {share:.0%} of the time. Close other programs"
+    fewer = " or set OMP_NUM_THREADS=1, because threads that wait for each other cost more than they bring"
+    said = f"A trial had a core for {share:.0%} of the time. If other programs are at work, close them"
     return [said + fewer * (torch.get_num_threads() > 1) + "."]

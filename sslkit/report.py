@@ -69,7 +69,7 @@ def draw(run: Run, explorers: dict[str, Explorer]) -> dict[str, object]:
     table = run.evaluate()
     figures = {"views": plots.views_grid(*_sample_views(run))}
     references = run.method.reference_values(run.config.batch_size)
-    figures["loss"] = plots.loss_curve(run.history.rows, references, finished=_finished(run))
+    figures["loss"] = plots.loss_curve(run.history.rows, references, finished=_finished(run) and not run.stopped)
     budgets = {f"{n} label{'s' * (n > 1)} per class": n for n in (1, 5, 10, 50)}
     measured = [name for name in table.columns if name != "chance"]
     curves = {
@@ -122,9 +122,10 @@ def _sample_neighbours(run: Run, *, queries: int = 8, k: int = 7):
     the neighbours of all test pictures have."""
     train, test, x = run.data.train, run.data.test, run.features["this encoder"]
     chosen = torch.randperm(len(test), generator=seeds.generator("neighbours"))[:queries]
-    _, near = evaluation.nearest(x["test"], x["train"], k=min(k, len(train)))  # (M, k)
+    asked = x["test"] if test.labels is not None else x["test"][chosen]
+    _, near = evaluation.nearest(asked, x["train"], k=min(k, len(train)))  # (M, k)
     if test.labels is None:
-        return test.images[chosen], train.images[near[chosen]], None, None
+        return test.images[chosen], train.images[near], None, None
     hits = train.labels[near] == test.labels[:, None]
     return test.images[chosen], train.images[near[chosen]], hits[chosen], hits.double().mean().item()
 
@@ -193,7 +194,8 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
     method = (run.method.spec or {}).get("name", "your method")
     title = f"{method} on {run.data.name}"
     mirrored, growing = run.encoder.mirror, len(set(run.config.resolutions)) > 1
-    additions = [FINISHED] * _finished(run) + [MIRRORED] * mirrored + [GROWING] * growing
+    last = {} if run.stopped else {"loss": FINISHED["loss"]}  # no row has seen the encoder of a stopped run finished
+    additions = [FINISHED | {"loss": ""} | last] * _finished(run) + [MIRRORED] * mirrored + [GROWING] * growing
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]

@@ -24,6 +24,18 @@ from sslkit.progress import Bar
 from sslkit.train import History, TrainConfig, check_budget, fit, resolve, steps_for, unchanged
 
 CARD, WEIGHTS = "card.json", "encoder.safetensors"
+FIGURES = (
+    "views",
+    "loss",
+    "result",
+    "few_labels",
+    "map",
+    "journey",
+    "neighbours",
+    "collapse",
+    "factors",
+)  # of a report
+REPORTED = ("report.html", "metrics.json", "embeddings.npz", *(f"{name}.png" for name in FIGURES))
 
 
 def pretrain(
@@ -310,6 +322,11 @@ class Run:
         """The encoder, finished: the checkpoint of a stopped training is from before what is fitted at its end."""
         fitted = [layer.fitted for layer in self.encoder.modules() if isinstance(layer, nets.Fitted)]
         if self.stopped and not all(fitted):
+            if self.data.fingerprint() != self.about["fingerprint"]:
+                raise ValueError(
+                    "This training was stopped, and its encoder still has to be finished on the pictures that it was "
+                    "trained on, not on others: load it with those, and give the others to embed."
+                )
             self.encoder.eval().finish(augment.to_float(unchanged(self.data)))
         return self.encoder
 
@@ -349,19 +366,28 @@ class Run:
     def save(self, path: str | Path) -> Path:
         """Write the run into a folder: checkpoint.pt, encoder.safetensors and card.json. Returns the folder.
 
-        The checkpoint can be loaded and looked at; a training run that is to be continued uses `resume=` instead.
-        Raises ValueError for a folder with a training that is not done.
+        The checkpoint can be loaded and looked at; a training run that is to be continued uses `resume=` instead. Where the
+        folder held another run, its report goes, too. Raises ValueError for a folder with a training that is not done.
         """
         folder = checkpoint.check_free(path)
         self._whole()
-        for old in ("report.html", "metrics.json", "embeddings.npz"):  # of whatever was here before
-            (folder / old).unlink(missing_ok=True)
+        other = self._another_in(folder)
         if self.method is not None:
             untrained = None if self.untrained is None else self.untrained.state_dict()
             known = self.method, untrained, self.about, self.config, self.history
             checkpoint.write(folder / checkpoint.FILE, checkpoint.pack(*known))
         self.export(folder)
+        for name in REPORTED if other else ():
+            (folder / name).unlink(missing_ok=True)
         return folder
+
+    def _another_in(self, folder: Path) -> bool:
+        """Whether a folder has the checkpoint of another encoder than this one."""
+        if not (folder / checkpoint.FILE).exists():
+            return False
+        stored = checkpoint.read(folder)["weights"]
+        mine = ((f"encoder.{name}", p.detach().cpu()) for name, p in self.encoder.named_parameters())
+        return not all(name in stored and torch.equal(stored[name], p) for name, p in mine)
 
     def export(self, path: str | Path) -> Path:
         """Write the encoder alone: encoder.safetensors and card.json, which says what it is and how it was made.
@@ -372,13 +398,8 @@ class Run:
 
         folder = checkpoint.check_writable(path)
         state = self._whole().state_dict()
-        if (folder / checkpoint.FILE).exists():
-            stored = checkpoint.read(folder)["weights"]
-            for name, mine in self.encoder.named_parameters():
-                if (other := stored.get(f"encoder.{name}")) is None or not torch.equal(other, mine.detach().cpu()):
-                    raise ValueError(
-                        f"{folder} holds the checkpoint of another run: choose another folder to export to."
-                    )
+        if self._another_in(folder):
+            raise ValueError(f"{folder} holds the checkpoint of another run: choose another folder to export to.")
         weights = {name: value.contiguous().clone() for name, value in state.items()}  # a copy each: some may be tied
         card = json.dumps(self.card(), indent=2).encode()
         packed = safetensors.torch.save(weights)

@@ -24,12 +24,12 @@ def check(seed: int) -> None:
 
 @contextmanager
 def fixed(seed: int) -> Iterator[None]:
-    """Whatever draws from PyTorch's own generator in here draws from this seed, and leaves the generator as it was.
+    """Whatever draws from PyTorch's CPU generator in here draws from this seed, and leaves the generator as it was.
 
     One thread at a time. Another one that draws meanwhile without asking here would still change the numbers.
     """
     with _DRAWING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach GPUs, too
         yield
 
 

@@ -394,8 +394,9 @@ def interruptible(stop: threading.Event | None = None) -> Iterator[threading.Eve
     if threading.current_thread() is not threading.main_thread():  # only the main thread may touch signals
         yield stop
         return
-    ends = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    ends = [number for number in ends if signal.getsignal(number) != signal.SIG_IGN]  # nohup stays nohup
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup stays nohup
+        ends.append(signal.SIGHUP)
     before = {number: signal.signal(number, request) for number in ends}
     try:
         yield stop

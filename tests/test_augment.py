@@ -670,5 +670,9 @@ def test_floats_up_to_255_are_refused_and_arrays_are_named():
         for wrong in (x / 127.5 - 3, torch.full_like(x, torch.nan)):
             with pytest.raises(ValueError, match="expected 0 to 1: not normalised"):
                 take(wrong)
+    picture = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)).round()
+    larger = torch.nn.functional.interpolate(picture, scale_factor=2, mode="bicubic")
+    assert larger.min() < -0.1  # a little too far is no mistake
+    assert view(larger, Policy(), None).isfinite().all()
     with pytest.raises(TypeError, match="Images are a ndarray; expected a tensor"):
         augment.to_float(x.numpy())

@@ -70,10 +70,27 @@ def test_a_stopped_quickstart_keeps_what_it_has(quick, tmp_path, monkeypatch, ca
         run.history.step = 2
         return run
 
+    out = tmp_path / "out"
+    assert cli.main(["quickstart", "--out", str(out)]) == 0
     monkeypatch.setattr(sslkit, "pretrain", stopped, raising=False)
-    assert cli.main(["quickstart", "--out", str(tmp_path / "out")]) == 130
+    assert cli.main(["quickstart", "--out", str(out)]) == 130
     assert "Stopped after step 2" in capsys.readouterr().out
-    assert sslkit.load(tmp_path / "out").history.step == 2
+    assert sslkit.load(out).history.step == 2
+    assert sslkit.load(tmp_path / "out-1").history.step == 4  # a finished run is not lost to a stopped one
+    assert (tmp_path / "out-1" / "report.html").exists()
+
+
+def test_an_earlier_run_that_cannot_be_moved_stays(quick, tmp_path, monkeypatch, capsys):
+    def mounted(*_):
+        raise OSError("busy")
+
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["quickstart", "--out", "."]) == 0
+    monkeypatch.setattr("pathlib.Path.rename", mounted)
+    assert cli.main(["quickstart", "--out", ".", "--seed", "1"]) == 0
+    assert "keeps an earlier run; this one is in" in capsys.readouterr().out
+    assert sslkit.load(tmp_path).config.seed == 0
+    assert sslkit.load(f"{tmp_path}-1").config.seed == 1
 
 
 def test_a_terminal_without_our_letters_shows_others():

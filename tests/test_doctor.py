@@ -59,7 +59,7 @@ def test_a_part_that_is_not_known_is_not_mentioned():
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"share": 0.58}, "a trial had a core for 58% of the time. Close other programs"),
+        ({"share": 0.58}, "A trial had a core for 58% of the time. If other programs"),
         ({"thread_seconds": {1: 1.0}, "threads": 1}, "PyTorch uses 1 of 8 cores"),
         (
             {"formats": {"float32": 1.0, "float32, channels last": 2.0, "bfloat16, channels last": 9.0}},
@@ -95,7 +95,9 @@ def test_a_prediction_tells_of_a_crowded_machine(tiny_shapes):
     found = doctor.quickstart(recipes.method("simclr", tiny_shapes), tiny_shapes, minutes=0.1, batch_size=32)
     assert 0 < found["share"] < 1.1
     assert "\n" not in doctor.sentence(found | {"share": 0.9})
-    assert doctor.sentence(found | {"share": 0.1}).endswith("had a core for 10% of the time. Close other programs.")
+    assert doctor.sentence(found | {"share": 0.1}).endswith(
+        "had a core for 10% of the time. If other programs are at work, close them."
+    )
 
 
 def test_notebooks_are_scaled_by_speed_and_unknown_without_records(tmp_path):

@@ -412,6 +412,12 @@ def test_the_loss_gets_the_lines_of_its_method_and_no_other(references):
     assert dashed == (asked[:2] if len(asked) == 3 else asked)  # orthogonal and bound would be one line
 
 
+def test_references_that_differ_are_two_lines_whatever_the_scale():
+    rows = [{"step": 1, "loss": 200.0}, {"step": 2, "loss": 3.0}]
+    drawn = [line for line in plots.loss_curve(rows, {"collapsed": 5.5, "bound": 1.2}).axes[0].lines]
+    assert [line.get_ydata()[0] for line in drawn if line.get_linestyle() == "--"] == [5.5, 1.2]
+
+
 def test_the_last_look_at_an_encoder_that_was_finished_stands_apart():
     for finished in (False, True):
         knn = plots.loss_curve(ROWS, finished=finished).axes[1]

@@ -560,6 +560,10 @@ def test_a_stopped_run_that_was_loaded_has_one_encoder(tiny_shapes, tmp_path):
         if first == "features":
             assert torch.equal(loaded.features["this encoder"]["test"], expected)
         assert torch.equal(loaded.embed(tiny_shapes.test), expected)
+    with pytest.warns(UserWarning, match="not the pictures of this training"):
+        elsewhere = sslkit.load(own, data=sslkit.datasets.shapes(100, resolution=16, seed=9))
+    with pytest.raises(ValueError, match="still has to be finished on the pictures that it was trained on"):
+        elsewhere.embed(tiny_shapes.test)
 
 
 def test_a_folder_never_holds_parts_of_two_runs(run, tiny_shapes, tmp_path):
@@ -568,9 +572,18 @@ def test_a_folder_never_holds_parts_of_two_runs(run, tiny_shapes, tmp_path):
     with pytest.raises(ValueError, match="holds the checkpoint of another run"):
         other.export(tmp_path / "a")
     other.save(tmp_path / "a")
-    assert not (tmp_path / "a" / "report.html").exists()
-    assert not (tmp_path / "a" / "metrics.json").exists()
+    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == [
+        "card.json",
+        "checkpoint.pt",
+        "encoder.safetensors",
+    ]
     other.export(tmp_path / "a")  # its own
+    page = other.report(tmp_path / "a")
+    other.save(tmp_path / "a")
+    with pytest.raises(ValueError, match="another run"):
+        sslkit.load(run.export(tmp_path / "b")).save(tmp_path / "a")
+    assert page.exists()  # its own stays, and what cannot be saved takes nothing away
+    assert set(sslkit.run.FIGURES) == set(sslkit.report.TEXT)
 
 
 def test_a_changed_loss_of_ones_own_cannot_be_seen_and_that_is_said(tiny_shapes, tmp_path):

@@ -298,7 +298,7 @@ def test_a_busy_moment_does_not_count(monkeypatch, simclr, tiny_shapes):
 def test_a_trial_that_waits_for_a_core_is_told_of(monkeypatch, simclr, tiny_shapes):
     """On a crowded computer few steps fit into the minutes, and nobody would see why."""
     monkeypatch.setattr(train, "step_seconds", lambda *a, **k: time.sleep(0.2) or 0.1)
-    with pytest.warns(UserWarning, match=r"a core for \d% of the time\. Close other programs"):
+    with pytest.warns(UserWarning, match=r"a core for \d% of the time\. If other programs"):
         train.steps_for(0.05, simclr, tiny_shapes, replace(CONFIG, steps=1, marks=0))
     monkeypatch.setattr(distributed, "world", lambda: (0, 2))  # each waits for the other, and that is well
     monkeypatch.setattr(distributed, "agree", lambda config: config)

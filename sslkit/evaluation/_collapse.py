@@ -49,7 +49,11 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     if std < 0.1 * spread or rankme < 1.5:
         verdict = "collapsed: all features lie almost on one point or line" if n > 1 else "unknown: this is one image"
     verdict += f" (std {std:.3f}, evenly spread would be {spread:.3f}; RankMe {rankme:.1f} of {len(p)})."
-    if not verdict.startswith(("spread", "unknown")) and shared > 0.5 and (rest := _directions(x - mean)[1]) >= few:
+    if (
+        not verdict.startswith(("spread", "unknown"))
+        and 0.5 < shared < 1 - 1e-10
+        and (rest := _directions(x - mean)[1]) >= few
+    ):
         verdict += (
             f" But {shared:.1%} of the squared length is the mean of all images; without it RankMe is {rest:.1f}."
         )

@@ -12,7 +12,8 @@ from sslkit.evaluation._score import Score, accuracy, check, check_features
 def nearest(query_x: Tensor, gallery_x: Tensor, *, k: int = 1, itself: bool = True) -> tuple[Tensor, Tensor]:
     """Cosine and number of the k most similar gallery rows of each query: (M, D), (N, D) -> (M, k), (M, k), best first.
 
-    itself=False: query i is also row i of the gallery and must not find itself. Raises ValueError for k out of range.
+    itself=False: query i is also row i of the gallery and must not find itself. In float32, on the CPU. Raises ValueError
+    for k out of range, and for features that are not finite or none at all.
     """
     query_x, gallery_x = check_features("query", query_x), check_features("gallery", gallery_x)
     n = len(gallery_x) if itself else len(gallery_x) - 1

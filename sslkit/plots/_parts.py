@@ -61,11 +61,9 @@ def series(i: int) -> dict:
 def label_ends(ax, title: str, references: Mapping[str, float]):
     """The title, dashed references, and right of every line its label, moved up where it would cover another."""
     ax.set_title(title)
-    heights = [*references.values(), *(y for line in ax.get_lines() for y in line.get_ydata() if np.isfinite(y))]
-    apart = 0.03 * (max(heights, default=0) - min(heights, default=0))
     drawn: dict[float, list[str]] = {}  # references that would be one line are one line
     for name, value in references.items():
-        same = next((other for other in drawn if abs(other - value) <= apart), value)
+        same = next((other for other in drawn if abs(other - value) <= 0.02 * abs(value)), value)
         drawn.setdefault(same, []).append(name)
     for value, names in drawn.items():
         ax.axhline(value, label=f"{' ≈ '.join(names)} {value:.3g}", color=tone("grey"), linewidth=0.8, linestyle="--")

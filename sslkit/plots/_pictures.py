@@ -49,7 +49,9 @@ def neighbours(queries, found, hits=None, *, overall: float | None = None):
     caption = f"{q} pictures (left) and the {k} most similar to each in the representation, nearest first."
     caption += f" {hits.sum()} of {hits.size} ({hits.mean():.0%}) are right (✓)." if hits.size else ""
     caption += (
-        "" if overall is None else f" These rows were drawn at random; of all test pictures, {overall:.0%} are right."
+        ""
+        if overall is None
+        else f" These rows were drawn at random; of the neighbours of all test pictures {overall:.0%} are right."
     )
     return fig, caption, f"Grid of {q} rows: a picture, then its {k} nearest neighbours."
 

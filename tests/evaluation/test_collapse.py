@@ -112,6 +112,7 @@ def test_a_part_of_a_collapse_names_what_is_low(x, why):
     [
         (normal(500, 32) + 50, True),  # a large part that all share, and behind it a cloud in all directions
         (normal(500, 3) @ normal(3, 32, seed=1) + 50, False),  # behind it there are few directions, too
+        (torch.rand(32) * (1 + 1e-7 * normal(500, 32)), False),  # behind it there is only rounding
         (normal(500, 32) + 0.2, False),  # spread out: there is nothing to explain
     ],
 )
