@@ -158,7 +158,8 @@ def load(path: str | Path, data: str | Path | Images | None = None, *, method: M
     """Read a run folder, a checkpoint, or an exported encoder (`encoder.safetensors`, or a folder that holds one).
 
     data: the pictures it was trained on, for evaluation; by default they are loaded by name when they are first needed.
-    Others may be given, too; a warning then says that they are others.
+    Others may be given, too; a warning then says that they are others. (A `quick` that was stopped is finished when its
+    encoder is first needed, and only on the pictures of its training.)
     method: what was trained, if it or its encoder is your own: built as it was then. It is copied, and gets the weights.
     Raises FileNotFoundError or ValueError with one sentence.
     """
