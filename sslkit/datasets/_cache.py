@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def square(picture, size: int) -> np.ndarray:
         x = np.asarray(picture)
         if picture.mode == "F" or x.min() < 0 or x.max() > 65535:
             raise ValueError("Nobody knows what is black and what is white.")
+        if 256 <= x.max() < 4096:  # one text for all of them, so that it is said once
+            warnings.warn(
+                "Pictures of 16 bits that use 12 of them or fewer look nearly black: stretch them first.", stacklevel=2
+            )
         picture = Image.fromarray((x if x.max() < 256 and picture.mode == "I" else x // 256).astype(np.uint8))
     picture = ImageOps.exif_transpose(picture).convert("RGBA")
     return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)

@@ -113,6 +113,14 @@ def test_numbers_without_a_known_white_are_left_out_and_named(tmp_path):
     assert (data.images.amax((1, 2, 3)) > 250).all()
 
 
+def test_twelve_bits_in_sixteen_are_pointed_out(tmp_path):
+    """Microscopes and X-ray detectors write them; 4,095 of 65,535 is nearly black."""
+    for i in range(4):
+        Image.fromarray(np.full((8, 8), 4000 + i, dtype=np.uint16)).save(tmp_path / f"{i}.png")
+    with pytest.warns(UserWarning, match="use 12 of them or fewer look nearly black"):
+        assert folder(tmp_path, size=8).images.max() == 15
+
+
 def test_groups_that_are_no_function_are_refused(pets):
     with pytest.raises(TypeError, match=r"^groups is a list; give a function of a picture's path, or use .*arrays\.$"):
         folder(pets, groups=[0, 1])
