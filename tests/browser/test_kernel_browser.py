@@ -84,7 +84,7 @@ def test_every_lab_with_hostile_names_in_both_notebooks(app, tab, request):
     button("dashboard", "Start")
     says("dashboard", "Finished: 4 steps")
     button("switchboard", "Train")
-    says("switchboard", "SimSiam, 10 steps: ")
+    says("switchboard", "VICReg, 10 steps: ")
     button("invariance", "🦊 fox.png")
     says("invariance", "1 of 5 rows")
     place["predict"].get_by_label("guess", exact=True).select_option("🦊 fox.png")
