@@ -17,9 +17,7 @@ from sslkit.errors import unknown
 # another thread that is in the middle of it: then OpenBLAS warns that it may hang. So one of our threads at a time.
 SCIKIT_LEARN = threading.Lock()
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-CROWDED = (
-    0.75  # of the time: on two cores, a thread that trains has one for 0.92 to 1 of it, beside another program 0.6
-)
+CROWDED = 0.75  # of the time: on two cores, a thread that trains has one for 0.92 to 1 of it, with a busy neighbour 0.6
 
 
 @dataclass(frozen=True)

@@ -194,8 +194,9 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
     method = (run.method.spec or {}).get("name", "your method")
     title = f"{method} on {run.data.name}"
     mirrored, growing = run.encoder.mirror, len(set(run.config.resolutions)) > 1
-    last = {} if run.stopped else {"loss": FINISHED["loss"]}  # no row has seen the encoder of a stopped run finished
-    additions = [FINISHED | {"loss": ""} | last] * _finished(run) + [MIRRORED] * mirrored + [GROWING] * growing
+    # No row of a stopped run has seen its encoder finished.
+    finished = {name: text for name, text in FINISHED.items() if not (name == "loss" and run.stopped)}
+    additions = [finished] * _finished(run) + [MIRRORED] * mirrored + [GROWING] * growing
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]

@@ -372,12 +372,13 @@ class Run:
         """
         folder = checkpoint.check_free(path)
         self._whole()
+        if self.method is None:  # an exported encoder: there is nothing more to write
+            return self.export(folder)
         other = self._another_in(folder)
-        if self.method is not None:
-            untrained = None if self.untrained is None else self.untrained.state_dict()
-            known = self.method, untrained, self.about, self.config, self.history
-            checkpoint.write(folder / checkpoint.FILE, checkpoint.pack(*known))
-        self.export(folder)
+        untrained = None if self.untrained is None else self.untrained.state_dict()
+        known = self.method, untrained, self.about, self.config, self.history
+        checkpoint.write(folder / checkpoint.FILE, checkpoint.pack(*known))
+        self._write_encoder(folder)
         for name in REPORTED if other else ():
             (folder / name).unlink(missing_ok=True)
         return folder
@@ -395,18 +396,22 @@ class Run:
 
         Raises ValueError for a folder with the checkpoint of another run, which `load` would prefer.
         """
-        import safetensors.torch
-
         folder = checkpoint.check_writable(path)
-        state = self._whole().state_dict()
+        self._whole()
         if self._another_in(folder):
             raise ValueError(f"{folder} holds the checkpoint of another run: choose another folder to export to.")
+        self._write_encoder(folder)
+        return folder
+
+    def _write_encoder(self, folder: Path) -> None:
+        import safetensors.torch
+
+        state = self.encoder.state_dict()
         weights = {name: value.contiguous().clone() for name, value in state.items()}  # a copy each: some may be tied
         card = json.dumps(self.card(), indent=2).encode()
         packed = safetensors.torch.save(weights)
         checkpoint.write_file(folder / WEIGHTS, lambda file: file.write(packed))
         checkpoint.write_file(folder / CARD, lambda file: file.write(card))
-        return folder
 
     def export_onnx(self, path: str | Path) -> Path:
         """Write the encoder as an ONNX file: "images" (N, C, H, W), float32 in [0, 1], to "features" (N, D), for any N.

@@ -423,14 +423,14 @@ def _checked_terms(terms: dict[str, Tensor], method: Method) -> dict[str, Tensor
         if not isinstance(value, Tensor) or value.ndim:
             found = f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"as a {type(value).__name__}"
             raise TypeError(f"{who} returned {name!r} {found}; it must be a tensor of one number, such as a mean.")
-    if torch.is_inference_mode_enabled():
-        raise ValueError("Nothing can be trained inside torch.inference_mode(): leave it first.")
     if not terms["loss"].requires_grad:
         raise TypeError(f"{who} returned a loss without a gradient: nothing that it is made of can be trained.")
     return terms
 
 
 def _checked(data: Images | Stream, config: TrainConfig) -> Images | Stream:
+    if torch.is_inference_mode_enabled():
+        raise ValueError("Nothing can be trained inside torch.inference_mode(): leave it first.")
     _, world = distributed.world()
     if config.batch_size % world:
         raise ValueError(f"batch_size is {config.batch_size}, which {world} processes cannot share equally.")

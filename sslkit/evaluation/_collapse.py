@@ -46,21 +46,17 @@ def collapse(x: Tensor, x2: Tensor | None = None, *, seed: int = 0) -> dict:
     low = ["in few directions"] * (rankme < few) + ["by little"] * (std < 0.3 * spread)
     if low:
         verdict = f"partly collapsed: images differ {' and '.join(low)}"
-    if std < 0.1 * spread or rankme < 1.5:
+    if collapsed := std < 0.1 * spread or rankme < 1.5:
         verdict = "collapsed: all features lie almost on one point or line" if n > 1 else "unknown: this is one image"
     verdict += f" (std {std:.3f}, evenly spread would be {spread:.3f}; RankMe {rankme:.1f} of {len(p)})."
-    if (
-        not verdict.startswith(("spread", "unknown"))
-        and 0.5 < shared < 1 - 1e-10
-        and (rest := _directions(x - mean)[1]) >= few
-    ):
+    # Nearly 1 is rounding. What differs is asked only if somebody has to know.
+    if (low or collapsed) and n > 1 and 0.5 < shared < 1 - 1e-10 and (rest := _directions(x - mean)[1]) >= few:
         verdict += (
             f" But {shared:.1%} of the squared length is the mean of all images; without it RankMe is {rest:.1f}."
         )
         verdict += " Only an exam tells whether that is noise."
     report = {"std": std, "std_spread": spread, "alignment": alignment, "uniformity": uniformity, "rankme": rankme}
-    report["shared"] = shared
-    return report | {"spectrum": p.float(), "n": n, "dim": dim, "verdict": verdict}
+    return report | {"shared": shared, "spectrum": p.float(), "n": n, "dim": dim, "verdict": verdict}
 
 
 def _directions(x: Tensor) -> tuple[Tensor, float]:

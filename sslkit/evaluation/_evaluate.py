@@ -50,7 +50,9 @@ def evaluate(
     asked = {name: value for name, value in asked.items() if name not in (*silent, "label")}
     rows = {name: f"{name} ({'R²' if value.is_floating_point() else 'accuracy'})" for name, value in asked.items()}
     ids = torch.arange(len(test))
-    nothing = {split: torch.zeros(len(x), 1) for split, x in next(iter(feature_sets.values())).items()}
+    first = next(iter(feature_sets.values()))
+    nothing = {split: torch.zeros(len(x), 1) for split, x in first.items()}
+    mixed = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))
     for name, x in (feature_sets | {"chance": nothing}).items():
         scores, axes = {}, None
         if labelled:
@@ -61,9 +63,8 @@ def evaluate(
             few = few_label(*pairs, budgets=budgets, draws=draws, seed=seed)
             scores |= {f"{n} label{'s' * (n > 1)} per class": score for n, score in few.items()}
             if len(test.labels.unique()) > 1:
-                mixed = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))
-                pair = (next(iter(feature_sets.values()))["test"], test.labels[mixed]) if name == "chance" else None
-                scores["clusters (NMI)"] = clustering(*(pair or (x["test"], test.labels)), seed=seed)["nmi"]
+                clustered = (first["test"], test.labels[mixed]) if name == "chance" else (x["test"], test.labels)
+                scores["clusters (NMI)"] = clustering(*clustered, seed=seed)["nmi"]
         scores["finds shifted copy"] = retrieval(x["shifted"], ids, x["test"], ids)
         scores |= _across_artists(x, test)
         found = factors(

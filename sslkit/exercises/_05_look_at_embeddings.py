@@ -27,6 +27,11 @@ def _nearest(x: Tensor, k: int) -> Tensor:
     return _distances(x).topk(k, largest=False).indices  # (N, k)
 
 
+def _with_itself(x: Tensor, y: Tensor, k: int) -> list[Tensor]:
+    """The k nearest in both spaces, where each point is its own first neighbour."""
+    return [_distances(space, itself=-1.0).topk(k, largest=False).indices for space in (x, y)]
+
+
 def _shared(a: Tensor, b: Tensor) -> int:
     return int((a[:, :, None] == b[:, None, :]).sum())
 
@@ -35,9 +40,7 @@ vague = Zoo()
 vague.add(
     "the recall with every point among its own neighbours",
     "A point always finds itself, in both spaces: that is no merit. Leave it out.",
-    lambda x, y, *, k=10: (
-        _shared(*(_distances(s, itself=-1.0).topk(k, largest=False).indices for s in (x, y))) / (len(x) * k)
-    ),
+    lambda x, y, *, k=10: _shared(*_with_itself(x, y, k)) / (len(x) * k),
 )
 vague.add(
     "the recall of k - 1 neighbours",
@@ -52,16 +55,12 @@ vague.add(
 vague.add(
     "the recall of k + 1 neighbours, of which one is the point itself",
     "topk(k + 1) finds the point itself first. Leave its column out, in both spaces.",
-    lambda x, y, *, k=10: (
-        _shared(*(_distances(s, itself=-1.0).topk(k + 1, largest=False).indices for s in (x, y))) / (len(x) * (k + 1))
-    ),
+    lambda x, y, *, k=10: _shared(*_with_itself(x, y, k + 1)) / (len(x) * (k + 1)),
 )
 vague.add(
     "the recall of k neighbours and the point itself, divided by k",
     "topk(k + 1) finds the point itself first, which is why yours can be above 1. Leave its column out, in both spaces.",
-    lambda x, y, *, k=10: (
-        _shared(*(_distances(s, itself=-1.0).topk(k + 1, largest=False).indices for s in (x, y))) / (len(x) * k)
-    ),
+    lambda x, y, *, k=10: _shared(*_with_itself(x, y, k + 1)) / (len(x) * k),
 )
 vague.add(
     "neighbours found by cosine in both spaces",

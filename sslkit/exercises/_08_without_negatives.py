@@ -101,15 +101,13 @@ def _into_the_student(teacher, student, *, momentum):
 
 @follow.keep(
     "a teacher whose buffers are the student's own",
-    "`b.data = ...` or `b.set_(...)` makes both the same numbers in memory. Copy the values: mine.copy_(theirs).",
+    "`b.data = ...` or `b.set_(...)` makes both the same numbers in memory. Leave the teacher's buffers alone.",
 )
 @torch.no_grad()
 def _shares_buffers(teacher, student, *, momentum):
-    for mine, theirs in zip(teacher.parameters(), student.parameters()):
-        mine.lerp_(theirs, 1 - momentum)
     for mine, theirs in zip(teacher.buffers(), student.buffers()):
         mine.data = theirs.data
-    return teacher
+    return ema_update(teacher, student, momentum=momentum)
 
 
 @follow.keep(

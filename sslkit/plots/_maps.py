@@ -10,7 +10,7 @@ import torch
 
 from sslkit.errors import require
 from sslkit.plots._parts import class_legend, listed, page, short, to_array, to_pictures, tone
-from sslkit.plots._style import MARKERS, in_style
+from sslkit.plots._style import MARKERS, in_style, settle
 
 
 @in_style
@@ -121,9 +121,7 @@ def _draw_pictures(ax, y, images, labels) -> int:
 
     images, taken = to_pictures(images), []
     require(len(images) == len(y), f"images has {len(images)} pictures, but the map has {len(y)} points.")
-    ax.figure.draw_without_rendering()  # now the legend has taken its room, and places are known
-    ax.autoscale()
-    ax.figure.draw_without_rendering()
+    settle(ax.figure)  # now the legend has taken its room, and places are known
     inches = ax.transData.transform(y) / ax.figure.dpi
     for i in np.random.default_rng(0).permutation(len(y)):
         if not taken or np.abs(inches[taken] - inches[i]).max(1).min() > 0.34:

@@ -103,7 +103,7 @@ def race(
         if len(values[name]) > 1:
             ax.plot(values[name].mean(), row, "|", color=tone("ink"), markersize=11, mew=1.6, clip_on=False)
     others = {name: float(value) for name, value in (baselines or {}).items() if name != "chance"}
-    for i, (which, (name, value)) in enumerate(zip(places([*"_", *others])[1:], others.items())):
+    for i, (which, (name, value)) in enumerate(zip(places(["the methods", *others])[1:], others.items())):
         label, style = f"{name} {value:.2f}", ("--", ":", "-.", (0, (1, 4)))[i % 4]
         ax.axvline(value, label=label, color=tone(which), linewidth=1.2, linestyle=style)
     ax.set(yticks=range(len(ranked)), yticklabels=ranked, ylim=(len(ranked) - 0.5, -0.5), xlabel=measure)
@@ -189,18 +189,21 @@ def _draw_dots(table, chance, xlabel):
     """Dots with intervals from {name: {row: Score}}, each row a little apart for each name. A single row needs no legend:
     then the names stand beside their dots."""
     rows = list(dict.fromkeys(row for scores in table.values() for row in scores))
-    single, shown = len(rows) == 1, list(table) if len(rows) == 1 else rows
-    height = 0.3 * len(table) if single else (0.16 + 0.13 * len(table)) * len(rows)
+    if single := len(rows) == 1:
+        ticks, height, title = list(table), 0.3 * len(table), f"{rows[0]}, {xlabel}"
+        place = lambda i, row: i
+    else:
+        ticks, height, title = rows, (0.16 + 0.13 * len(table)) * len(rows), xlabel
+        place = lambda i, row: rows.index(row) + 0.55 * ((i + 0.5) / len(table) - 0.5)
     fig, [ax] = page(7, 0.9 + height, min(1, len(rows)))
-    for i, (place, (name, scores)) in enumerate(zip(places(list(table)), table.items())):
+    for i, (which, (name, scores)) in enumerate(zip(places(list(table)), table.items())):
         value, bars = bounds(scores.values())
-        beside = 0.0 if single else 0.55 * ((i + 0.5) / len(table) - 0.5)
-        at = [(i if single else rows.index(row)) + beside for row in scores]
-        ax.errorbar(value, at, xerr=bars, label=name, linestyle="", elinewidth=1.2, **series(place))
+        at = [place(i, row) for row in scores]
+        ax.errorbar(value, at, xerr=bars, label=name, linestyle="", elinewidth=1.2, **series(which))
     if chance is not None:
         ax.axvline(chance, label=f"chance {chance:.3g}", color=tone("grey"), linewidth=0.8, linestyle="--", zorder=0)
-    marks = {"yticks": range(len(shown)), "yticklabels": shown, "ylim": (len(shown) - 0.5, -0.5)}
-    ax.set(**marks, xlim=(min(0, ax.get_xlim()[0]), 1), xlabel=f"{rows[0]}, {xlabel}" if single else xlabel)
+    ax.set(yticks=range(len(ticks)), yticklabels=ticks, ylim=(len(ticks) - 0.5, -0.5))
+    ax.set(xlim=(min(0, ax.get_xlim()[0]), 1), xlabel=title)
     ax.tick_params(axis="y", length=0)
     if single and chance is not None:
         ax.annotate(f"chance {chance:.3g}", (chance, 1), (3, 2), ("data", "axes fraction"), "offset points", size=8)

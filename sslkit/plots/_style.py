@@ -59,6 +59,15 @@ def _display(figure) -> None:
     display({"text/html": html(figure), "text/plain": figure.caption}, raw=True)
 
 
+def settle(figure) -> None:
+    """Give everything its place. A map was made for another place than the layout found for it: it is fitted anew."""
+    figure.draw_without_rendering()
+    if maps := [ax for ax in figure.axes if ax.get_adjustable() == "datalim"]:
+        for ax in maps:
+            ax.autoscale()
+        figure.draw_without_rendering()
+
+
 def in_style(draw):
     """Make of a function that returns (figure, caption, alt) one that works in our style and returns the figure."""
 
@@ -79,11 +88,7 @@ def in_style(draw):
         }  # fmt: skip
         with _style(look):
             figure, figure.caption, figure.alt = draw(*args, **options)
-            figure.draw_without_rendering()  # ticks and places are made at the last moment: now, and for good
-            for ax in figure.axes:
-                if ax.get_adjustable() == "datalim":  # a map has been given more room than its place had: fit it anew
-                    ax.autoscale()
-            figure.draw_without_rendering()
+            settle(figure)  # ticks and places are made at the last moment: now, and for good
             figure.set_layout_engine("none")
         figure.savefig = partial(_save, figure.savefig)
         figure._repr_html_, figure._ipython_display_ = partial(html, figure), partial(_display, figure)
