@@ -195,8 +195,8 @@ def _page(run: Run, table: evaluation.Table, figures: dict, explorers: dict, cei
     title = f"{method} on {run.data.name}"
     mirrored, growing = run.encoder.mirror, len(set(run.config.resolutions)) > 1
     # No row of a stopped run has seen its encoder finished.
-    finished = {name: text for name, text in FINISHED.items() if not (name == "loss" and run.stopped)}
-    additions = [finished] * _finished(run) + [MIRRORED] * mirrored + [GROWING] * growing
+    at_the_end = lambda said: {name: text for name, text in said.items() if not (name == "loss" and run.stopped)}
+    additions = [at_the_end(FINISHED)] * _finished(run) + [at_the_end(MIRRORED)] * mirrored + [GROWING] * growing
     sections = []
     for name, figure in figures.items():
         heading, text = TEXT[name]
